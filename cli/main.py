@@ -1,0 +1,59 @@
+"""The `vec2face` command: a group that loads each subcommand only when it is used, so help stays fast."""
+
+import importlib
+import sys
+
+import click
+
+from vec2face import __version__
+from vec2face.errors import Vec2FaceError
+
+# name -> (module:attribute, one line for the overview). The line stands here so that the overview imports nothing.
+COMMANDS = {
+    "audit": ("vec2face_cli.audit:audit", "Measure a dataset: identity separation, consistency, contact sheets, card."),
+    "bench": ("vec2face_cli.bench:bench", "Measure speed on this machine, as ratios in one run."),
+    "data": ("vec2face_cli.data:data", "Prepare face images for training."),
+    "evaluate": ("vec2face_cli.evaluate:evaluate", "Measure an embedder on a verification set."),
+    "generate": ("vec2face_cli.generate:generate", "Generate a dataset of people who do not exist."),
+    "identities": ("vec2face_cli.identities:identities", "Make and inspect banks of identity vectors."),
+    "recipes": ("vec2face_cli.recipes:recipes", "List, show, copy and validate the shipped recipes."),
+    "train": ("vec2face_cli.train:train", "Train an embedder or a generator."),
+    "verify": ("vec2face_cli.verify:verify", "Re-hash a dataset and name what is damaged."),
+    "weights": ("vec2face_cli.weights:weights", "List, pull, import and export network weights."),
+}
+
+
+class LazyGroup(click.Group):
+    """A click group that imports a subcommand's module when the subcommand is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name][0].split(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="vec2face")
+def cli() -> None:
+    """Make, audit and document face-recognition datasets of people who do not exist."""
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends with one sentence on stderr and exit code 2."""
+    try:
+        cli.main(prog_name="vec2face", standalone_mode=True)
+    except Vec2FaceError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        click.echo("Interrupted.", err=True)
+        sys.exit(130)

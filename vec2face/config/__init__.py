@@ -1,0 +1,1 @@
+"""Frozen schemas of recipes and options. No torch here."""

@@ -1,0 +1,68 @@
+"""The base of every schema, and reading YAML so that all problems are reported at once."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from vec2face.errors import ConfigError
+
+
+class Schema(BaseModel):
+    """A frozen schema that refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+
+SchemaT = TypeVar("SchemaT", bound=Schema)
+
+
+def parse(schema: type[SchemaT], values: Mapping[str, Any], *, where: str) -> SchemaT:
+    """Validate `values` against `schema`.
+
+    Raises:
+        ConfigError: names every problem at once, each with its key, as "where: key: problem".
+    """
+    try:
+        return schema.model_validate(dict(values))
+    except ValidationError as error:
+        raise ConfigError(_describe(error, schema, where)) from None
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping. Raises `ConfigError` if the file is missing, is not YAML, or is not a mapping."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the recipe {path}: {getattr(error, 'strerror', None) or error}.") from None
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} must hold a mapping of keys to values, as the shipped recipes do.")
+    return values
+
+
+def _describe(error: ValidationError, schema: type[Schema], where: str) -> str:
+    lines = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"])
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            known = _known_keys(schema, problem["loc"][:-1])
+            message = f"unknown key; known here: {', '.join(known)}" if known else "unknown key"
+        elif problem["type"] != "value_error" and "input" in problem and not isinstance(problem["input"], dict):
+            message = f"{message[0].lower()}{message[1:]}, not {problem['input']!r}"
+        lines.append(f"{where}: {key}: {message}" if key else f"{where}: {message}")
+    return "\n".join(lines)
+
+
+def _known_keys(schema: type[Schema], location: tuple[int | str, ...]) -> list[str]:
+    current: Any = schema
+    for part in location:
+        field = getattr(current, "model_fields", {}).get(part)
+        current = field.annotation if field is not None else None
+    return sorted(getattr(current, "model_fields", {}))

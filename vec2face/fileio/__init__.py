@@ -1,0 +1,1 @@
+"""Files: atomic writes, digests, deterministic tar, image encoding. No torch here."""
