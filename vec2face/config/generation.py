@@ -1,0 +1,195 @@
+"""Schema of a generation recipe: whose faces, how many images of each, how varied, in which form on disk."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from vec2face.config.base import Schema
+
+MAX_IDENTITIES = 10_000_000  # the identity field of an image's key has seven digits
+MAX_IMAGES_PER_IDENTITY = 10_000  # its image field has four
+DEFAULT_JPEG_QUALITY = 95
+
+Count = Annotated[int, Field(ge=1)]
+IdentityCount = Annotated[int, Field(ge=1, le=MAX_IDENTITIES)]
+
+
+class Photos(Schema):
+    """Real photographs to take identity vectors from, one identity a photograph."""
+
+    paths: tuple[Path, ...] = Field(min_length=1, description="image files, or folders of them")
+    detector: Path | None = Field(
+        None, description="YuNet face detector (.onnx) that finds and aligns the face; null: they are aligned crops"
+    )
+
+
+class Identities(Schema):
+    """Where identity vectors come from: a ready bank, photographs, or sampling from a source."""
+
+    bank: Path | None = Field(None, description="a saved bank or plain vectors (.safetensors, .npy), taken in order")
+    photos: Photos | None = Field(None, description="photographs to embed; the embedder is the generator's own")
+    source: Literal["pca", "gaussian", "file"] | None = Field(
+        None, description="what candidates are drawn from; null: pca, or nothing where bank or photos are given"
+    )
+    statistics: Path | None = Field(None, description="pca: mean and components; null: those of the embedded weights")
+    standard_deviation: float | None = Field(
+        None, gt=0, description="gaussian: raw feature units a dimension; null: the generator's sigma unit"
+    )
+    candidates: Path | None = Field(None, description="file: the candidate vectors (.safetensors, .npy)")
+    count: IdentityCount | None = Field(
+        None, description="identities; null: all of a bank or of the photographs, 100 when sampled"
+    )
+    ceiling: float | None = Field(
+        None, gt=-1, le=1, description="cosine that two sampled identities stay below; null: 0.3"
+    )
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "Identities":
+        given = [name for name in ("bank", "photos", "source") if getattr(self, name) is not None]
+        problems = []
+        if len(given) > 1:
+            problems.append(f"{' and '.join(given)} exclude each other; keep one")
+        owners = {"statistics": "pca", "standard_deviation": "gaussian", "candidates": "file"}
+        for name, owner in owners.items():
+            if getattr(self, name) is not None and self.sampled_from != owner:
+                problems.append(f"{name} belongs to source: {owner}")
+        if self.sampled_from == "file" and self.candidates is None:
+            problems.append("source: file needs candidates, the path of the vectors")
+        if self.sampled_from is None and self.ceiling is not None:
+            problems.append("ceiling belongs to sampling; a bank or photographs are taken as they are")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @property
+    def sampled_from(self) -> str | None:
+        """The source that identities are sampled from, or None when a bank or photographs give them."""
+        if self.bank is not None or self.photos is not None:
+            return self.source
+        return self.source or "pca"
+
+    def resolved(self) -> "Identities":
+        """The same request with the values that null stands for."""
+        if self.sampled_from is None:
+            return self
+        return self.model_copy(
+            update={
+                "source": self.sampled_from,
+                "count": 100 if self.count is None else self.count,
+                "ceiling": 0.3 if self.ceiling is None else self.ceiling,
+            }
+        )
+
+
+class SigmaShare(Schema):
+    """One strength of perturbation and how much of each identity gets it."""
+
+    sigma: float = Field(ge=0, description="standard deviation of the noise on the identity vector, in sigma units")
+    share: float = Field(gt=0, description="relative weight; the shares are normalised to their sum")
+
+
+class Variation(Schema):
+    """How the images of one identity differ. Default: the published mixture (arXiv 2409.02979)."""
+
+    mixture: tuple[SigmaShare, ...] = Field(
+        (
+            SigmaShare(sigma=0.3, share=40),
+            SigmaShare(sigma=0.5, share=40),
+            SigmaShare(sigma=0.7, share=20),
+        ),
+        min_length=1,
+        description="exact shares inside each identity, by largest remainder",
+    )
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "Variation":
+        sigmas = [part.sigma for part in self.mixture]
+        if len(set(sigmas)) != len(sigmas):
+            raise ValueError("each sigma may stand in the mixture once")
+        return self
+
+
+class MaskRate(Schema):
+    """Truncated normal distribution of the share of face tokens that are masked."""
+
+    min: float = Field(ge=0, le=1, description="smallest share, also the share dropped from the encoder")
+    max: float = Field(ge=0, le=1, description="largest share")
+    mean: float = Field(description="mean of the untruncated normal, share")
+    std: float = Field(gt=0, description="standard deviation of the untruncated normal, share")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "MaskRate":
+        if self.min > self.max:
+            raise ValueError("min must not be larger than max")
+        return self
+
+
+class ImageFormat(Schema):
+    """How images are encoded."""
+
+    format: Literal["jpeg", "png", "webp"] = Field("jpeg", description="png and webp are lossless")
+    quality: int | None = Field(
+        None, ge=1, le=100, description=f"jpeg: 1 to 100; null: {DEFAULT_JPEG_QUALITY}; lossless formats take none"
+    )
+
+    @model_validator(mode="after")
+    def _quality_fits(self) -> "ImageFormat":
+        if self.format != "jpeg" and self.quality is not None:
+            raise ValueError(f"{self.format} is lossless and takes no quality; leave it out or use jpeg")
+        return self
+
+    def resolved(self) -> "ImageFormat":
+        """The same format with the quality that null stands for."""
+        if self.format == "jpeg" and self.quality is None:
+            return self.model_copy(update={"quality": DEFAULT_JPEG_QUALITY})
+        return self
+
+    @property
+    def suffix(self) -> str:
+        """File name ending without the dot."""
+        return "jpg" if self.format == "jpeg" else self.format
+
+
+class Shards(Schema):
+    """How the dataset is cut into archives, the unit of work and of resuming."""
+
+    identities_per_shard: Count = Field(20, description="identities an archive holds; all images of one stay together")
+
+
+class Compute(Schema):
+    """What may change the last bits of an image, and so belongs to the plan, not to the machine."""
+
+    dtype: Literal["float32", "bfloat16"] = Field("float32", description="precision of the generator's arithmetic")
+    batch_size: Count = Field(16, description="images rendered together")
+    threads_per_worker: Count = Field(1, description="CPU threads of each rendering process")
+    device: Literal["cpu", "cuda"] = Field("cpu", description="where images are rendered")
+
+
+class GenerateRecipe(Schema):
+    """One dataset."""
+
+    name: str = Field("faces", min_length=1, description="name of the dataset, for its card")
+    seed: int = Field(0, ge=-(2**63), lt=2**63, description="seed of every draw")
+    weights: str = Field("embedded", min_length=1, description="generator: registry name, folder or hub id")
+    identities: Identities = Identities()
+    images_per_identity: int = Field(20, ge=1, le=MAX_IMAGES_PER_IDENTITY, description="images of each identity")
+    variation: Variation = Variation()
+    mask: MaskRate | None = Field(None, description="null: the sampling mask in the generator's config")
+    image: ImageFormat = ImageFormat()
+    shards: Shards = Shards()
+    compute: Compute = Compute()
+
+    def resolved(self) -> "GenerateRecipe":
+        """The same recipe with every value that null stands for and that needs no file to know."""
+        return self.model_copy(update={"identities": self.identities.resolved(), "image": self.image.resolved()})
+
+
+def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with `changes` laid over it, mapping by mapping; neither is changed."""
+    merged = dict(base)
+    for key, value in changes.items():
+        old = merged.get(key)
+        merged[key] = merge(old, value) if isinstance(value, Mapping) and isinstance(old, Mapping) else value
+    return merged

@@ -1,0 +1,110 @@
+"""Schemas of the training recipes: what a face pack is made of, and how the embedder and the generator are trained."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from vec2face.config.base import Schema
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Weight = Annotated[float, Field(ge=0.0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class PackSource(Schema):
+    """One source of aligned 112x112 faces."""
+
+    tar: str = Field(description="tar of images, relative to the data root; KEY.jpg or GROUP/KEY.jpg")
+    table: str | None = Field(None, description="CSV with a row per image: column 'key', flags, validity corners")
+    exclude_where: tuple[str, ...] = Field((), description="columns of the table; a row with a 1 in any is left out")
+    features: str | None = Field(None, description=".npy (N, 2, D): teacher embedding of each image and of its mirror")
+    grouped: bool = Field(False, description="true: the folder inside the tar names the person")
+
+
+class PackRecipe(Schema):
+    """How a face pack (a memory-mapped training set) is put together."""
+
+    sources: tuple[PackSource, ...] = Field(min_length=1)
+    holdout_share: Share = Field(0.08, description="share of the people (of grouped sources) kept out of training")
+    holdout_seed: int = Field(0, description="seed of that choice")
+
+
+class Schedule(Schema):
+    """Length and learning rate of a training, in images seen."""
+
+    images: Count = Field(description="images seen in all")
+    batch_size: Count = Field(128, description="images a step")
+    learning_rate: float = Field(gt=0, description="peak learning rate of AdamW")
+    warmup_images: int = Field(0, ge=0, description="images of linear warm-up; a cosine to final_share follows")
+    final_share: Share = Field(0.02, description="the last learning rate as a share of the peak")
+    betas: tuple[float, float] = Field((0.9, 0.99), description="AdamW moment decays")
+    weight_decay: Weight = 0.0
+    gradient_clip: float = Field(2.0, gt=0, description="largest norm of the gradient")
+
+    @model_validator(mode="after")
+    def _warmup_fits(self) -> "Schedule":
+        if self.warmup_images >= self.images:
+            raise ValueError("warmup_images must be smaller than images")
+        return self
+
+
+class RunOptions(Schema):
+    """Bookkeeping of a training run."""
+
+    seed: int = 0
+    precision: Literal["float32", "bfloat16"] = Field("bfloat16", description="autocast precision; parameters stay float32")
+    threads: Count = Field(2, description="CPU threads of the process")
+    ema_half_life_images: float = Field(20_000, gt=0, description="half-life of the weights' moving average, in images")
+    log_every: Count = Field(20, description="steps between journal lines")
+    checkpoint_every: Count = Field(200, description="steps between checkpoints")
+    preview_every: Count = Field(400, description="steps between previews and held-out measurements")
+
+
+class EmbedderRecipe(Schema):
+    """Distil a small embedder from teacher embeddings stored in a face pack."""
+
+    name: str = Field(description="name of the feature space the embedder defines")
+    schedule: Schedule
+    run: RunOptions = RunOptions()
+    widths: tuple[int, ...] = Field((32, 64, 128, 256), description="channels at 56, 28, 14 and 7 pixels")
+    depths: tuple[int, ...] = Field((0, 1, 2, 1), description="residual blocks at those resolutions")
+    shift_pixels: float = Field(4.0, ge=0, description="augmentation: largest translation, pixels")
+    zoom: float = Field(0.06, ge=0, lt=1, description="augmentation: largest relative change of scale")
+    rotate_degrees: float = Field(6.0, ge=0, description="augmentation: largest rotation, degrees")
+    color: float = Field(0.25, ge=0, lt=1, description="augmentation: largest relative change of brightness and contrast")
+    soften_probability: Share = Field(0.3, description="augmentation: chance that an image is down- and up-scaled")
+    cosine_weight: Weight = Field(1.0, description="weight of 1 - cosine to the teacher")
+    raw_weight: Weight = Field(0.5, description="weight of the squared error in units of the teacher's variance")
+
+
+class GeneratorArchitecture(Schema):
+    """Size of the generator; see `vec2face.models.generator`."""
+
+    size: Literal["small", "base", "large"] = "small"
+
+
+class GeneratorLosses(Schema):
+    """Weights of the generator's losses; 0 leaves one out. Numbers in comments are the published ones."""
+
+    pixel: Weight = Field(1.0, description="squared error of pixels in [-1, 1]  # 1.0")
+    pixel_absolute: Weight = Field(0.0, description="absolute error of pixels in [-1, 1]")
+    structure: Weight = Field(0.1, description="1 - SSIM  # 0.1")
+    perceptual: Weight = Field(0.2, description="distance of the embedder's feature maps  # 0.2, of LPIPS")
+    token: Weight = Field(1.0, description="squared error of the decoded token map to the expanded one  # 1.0")
+    identity: Weight = Field(1.0, description="1 - cosine of the augmented rendering's embedding to the vector  # 1.0")
+    identity_start_images: int = Field(0, ge=0, description="images seen before the identity loss begins")
+
+
+class GeneratorRecipe(Schema):
+    """Train a generator on a face pack."""
+
+    schedule: Schedule
+    run: RunOptions = RunOptions()
+    architecture: GeneratorArchitecture = GeneratorArchitecture()
+    losses: GeneratorLosses = GeneratorLosses()
+    features: Literal["teacher", "embedder"] = Field(
+        "embedder", description="what the generator is conditioned on: the pack's stored vectors, or the embedder's"
+    )
+    interpolate_share: Share = Field(
+        0.0, description="share of a batch whose vectors are mixtures of two faces; only identity and token losses apply"
+    )

@@ -1,0 +1,184 @@
+"""Read a generated dataset from its folder, an image at a time: the layout is stated in docs/architecture.md."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from vec2face.errors import DatasetError, InputError
+from vec2face.fileio.tar import read_tar
+from vec2face.identities import IdentityBank
+
+IMAGE_SUFFIXES = ("jpg", "png", "webp")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One tar file and what its manifest says about it."""
+
+    path: Path
+    count: int
+    sha256: str
+    rejects: int
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """One image as it stands in a shard.
+
+    Attributes:
+        key: `{identity:07d}_{image:04d}`.
+        identity: index of the identity in the bank, also its class label.
+        image: index of the image within its identity.
+        sigma: strength of the perturbation of the identity's vector, in the generator's sigma units.
+        data: the encoded image (JPEG, PNG or WebP bytes).
+    """
+
+    key: str
+    identity: int
+    image: int
+    sigma: float
+    data: bytes
+
+
+class DatasetReader:
+    """A finished dataset: its description, identity bank and images.
+
+    Raises:
+        DatasetError: the folder is not a finished dataset; the message names what is missing and the command to run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.description = _read_json(folder / "dataset.json", f"{folder} is not a dataset made by `vec2face generate`")
+        self.shards = self._find_shards()
+        if not self.metadata_path.is_file():
+            raise DatasetError(f"{self.metadata_path} is missing; {_REPAIR}.")
+
+    @property
+    def metadata_path(self) -> Path:
+        return self.folder / "metadata.parquet"
+
+    @property
+    def report_folder(self) -> Path:
+        return self.folder / "report"
+
+    @property
+    def images(self) -> int:
+        """Number of images that the manifests list."""
+        return sum(shard.count for shard in self.shards)
+
+    @cached_property
+    def bank(self) -> IdentityBank:
+        path = self.folder / "identities.safetensors"
+        if not path.is_file():
+            raise DatasetError(f"{path} is missing; {_REPAIR}.")
+        return IdentityBank.load(path)
+
+    def records(self, shard: Shard) -> Iterator[ImageRecord]:
+        """Yield a shard's images in file order.
+
+        Raises:
+            DatasetError: the tar is damaged, or a member is missing or foreign.
+        """
+        found = 0
+        for members in _samples(shard.path):
+            yield _parse(shard.path, members)
+            found += 1
+        if found != shard.count:
+            raise DatasetError(
+                f"{shard.path} holds {found} images, but its manifest says {shard.count}; run `vec2face verify` on the "
+                "dataset, then generate it again."
+            )
+
+    def fetch(self, keys: Iterable[str]) -> dict[str, ImageRecord]:
+        """Read chosen images, passing over the shards once; every key must exist.
+
+        Raises:
+            DatasetError: a key is in no shard.
+        """
+        wanted, found = set(keys), {}
+        for shard in self.shards:
+            if len(found) == len(wanted):
+                break
+            for members in _samples(shard.path):
+                if members["key"] in wanted:
+                    record = _parse(shard.path, members)
+                    found[record.key] = record
+        if missing := sorted(wanted - found.keys()):
+            raise DatasetError(f"{self.folder} holds no image {missing[0]!r}; run `vec2face verify` on the dataset.")
+        return found
+
+    def _find_shards(self) -> tuple[Shard, ...]:
+        shards = []
+        for path in sorted((self.folder / "shards").glob("*.tar")):
+            manifest = _read_json(path.with_suffix(".json"), f"{path} has no manifest, so it is unfinished")
+            try:
+                count, sha256 = int(manifest["count"]), str(manifest["sha256"])
+                rejects = manifest.get("rejects", 0)
+                rejected = rejects if isinstance(rejects, int) else len(rejects)
+            except (KeyError, TypeError, ValueError) as error:
+                raise DatasetError(f"{path.with_suffix('.json')} is not a shard manifest ({error}); {_REPAIR}.") from None
+            shards.append(Shard(path, count, sha256, rejected))
+        if not sum(shard.count for shard in shards):
+            raise DatasetError(f"{self.folder / 'shards'} holds no images; {_REPAIR}.")
+        return tuple(shards)
+
+
+_REPAIR = "run `vec2face generate` with the same recipe and output folder again to complete it"
+
+
+def _samples(path: Path) -> Iterator[dict[str, Any]]:
+    """Group a tar's members by key: {"key", "image", "cls", "json"}, in file order."""
+    current: dict[str, Any] = {}
+    try:
+        for name, data in read_tar(path):
+            key, _, suffix = name.partition(".")
+            if current and current["key"] != key:
+                yield current
+                current = {}
+            current["key"] = key
+            current["image" if suffix in IMAGE_SUFFIXES else suffix] = data
+    except InputError as error:
+        raise DatasetError(f"{error} Run `vec2face verify` on the dataset.") from None
+    if current:
+        yield current
+
+
+def _parse(path: Path, members: dict[str, Any]) -> ImageRecord:
+    key = members["key"]
+    try:
+        facts = json.loads(members["json"])
+        record = ImageRecord(
+            key=key,
+            identity=int(facts["identity"]),
+            image=int(facts["image"]),
+            sigma=float(facts["sigma"]),
+            data=members["image"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise DatasetError(
+            f"{path}: sample {key!r} is incomplete ({type(error).__name__}: {error}); run `vec2face verify` on the dataset."
+        ) from None
+    if image_key(record.identity, record.image) != key:
+        raise DatasetError(f"{path}: sample {key!r} says it is image {record.image} of identity {record.identity}.")
+    return record
+
+
+def image_key(identity: int, image: int) -> str:
+    """Name of an image inside a dataset."""
+    return f"{identity:07d}_{image:04d}"
+
+
+def _read_json(path: Path, otherwise: str) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DatasetError(f"{otherwise}: {path} is missing; {_REPAIR}.") from None
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path} cannot be read ({error}); {_REPAIR}.") from None
+    if not isinstance(values, dict):
+        raise DatasetError(f"{path} must hold a JSON object; {_REPAIR}.")
+    return values

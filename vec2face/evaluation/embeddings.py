@@ -1,0 +1,201 @@
+"""Embed a dataset's images into memory-mapped files, shard by shard, so that memory stays flat and work is kept.
+
+The cache stands under `DATASET/report/cache/<embedder digest>/`: `vectors.npy` (N, D) float32, `index.npy` (N,) with the
+identity, image index and sigma of each row, and `done.txt`, a line for each finished shard. A stopped run goes on from the
+shard it stopped at; a cache made from other shards or settings is thrown away and made anew.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vec2face.contracts import IMAGE_SIZE
+from vec2face.errors import ContractError, DatasetError
+from vec2face.evaluation.dataset import DatasetReader, ImageRecord, Shard
+from vec2face.fileio.atomic import explain_os_error, fingerprint, write_text
+from vec2face.fileio.images import decode_image
+
+if TYPE_CHECKING:
+    from vec2face.models.embedders.base import FaceEmbedder
+
+Progress = Callable[[str, int, int], None]
+"""Called as progress(what, done, total); counts are images."""
+
+_INDEX = np.dtype([("identity", "<i4"), ("image", "<i4"), ("sigma", "<f4")])
+_UNUSED = -1
+
+
+@dataclass(frozen=True)
+class EmbeddedImages:
+    """Embeddings of a dataset, sorted by identity, then image.
+
+    Attributes:
+        vectors: (N, D) float32, raw, in file order; a read-only memory map.
+        rows: (M,) row of `vectors` of each measured image.
+        identity: (M,) identity index of each measured image, never falling.
+        image: (M,) index of the image within its identity.
+        sigma: (M,) strength of the perturbation.
+    """
+
+    vectors: NDArray[np.float32]
+    rows: NDArray[np.int64]
+    identity: NDArray[np.int32]
+    image: NDArray[np.int32]
+    sigma: NDArray[np.float32]
+
+    def gather(self, measured: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Return the raw vectors (len(measured), D) of the given measured images (positions in `rows`)."""
+        return np.asarray(self.vectors[self.rows[measured]], dtype=np.float32)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def embed_dataset(
+    reader: DatasetReader,
+    embedder: "FaceEmbedder",
+    *,
+    embedder_digest: str,
+    images_per_identity: int | None,
+    batch_size: int = 64,
+    progress: Progress | None = None,
+) -> EmbeddedImages:
+    """Embed each image of the dataset, or the first `images_per_identity` of each identity.
+
+    Image indices carry no order of difficulty (the perturbation schedule is shuffled by key), so the first few are a fair
+    sample.
+
+    Args:
+        embedder_digest: names the weights; a cache of other weights is not used.
+        images_per_identity: None measures every image.
+        batch_size: images in one forward pass; it changes speed only.
+
+    Raises:
+        DatasetError: a shard is damaged, or an image has another size than 112x112.
+        StorageError: the cache cannot be written.
+    """
+    folder = reader.report_folder / "cache" / embedder_digest[:16]
+    cache = _Cache.open(folder, reader, embedder, images_per_identity)
+    done, total = 0, reader.images
+    for shard, start in zip(reader.shards, cache.starts, strict=True):
+        if shard.path.name not in cache.finished:
+            row = start
+            for records, pixels in _batches(reader, shard, images_per_identity, batch_size):
+                stop = row + len(records)
+                cache.vectors[row:stop] = embed_pixels(embedder, pixels)
+                cache.index[row:stop] = [(record.identity, record.image, record.sigma) for record in records]
+                row = stop
+                if progress:
+                    progress("embedding", done + row - start, total)
+            cache.finish(shard)
+        done += shard.count
+        if progress:
+            progress("embedding", done, total)
+    return cache.read()
+
+
+class _Cache:
+    def __init__(self, folder: Path, starts: list[int], finished: set[str], mode: str) -> None:
+        self.folder, self.starts, self.finished = folder, starts, finished
+        self.vectors = np.lib.format.open_memmap(folder / "vectors.npy", mode=mode)
+        self.index = np.lib.format.open_memmap(folder / "index.npy", mode=mode)
+
+    @classmethod
+    def open(cls, folder: Path, reader: DatasetReader, embedder: "FaceEmbedder", cap: int | None) -> "_Cache":
+        starts = [0, *np.cumsum([shard.count for shard in reader.shards]).tolist()][:-1]
+        source = [[shard.path.name, shard.count, shard.sha256] for shard in reader.shards]
+        purpose = fingerprint({"shards": source, "images_per_identity": cap, "width": embedder.dim})
+        marker = folder / "source.txt"
+        if not (marker.is_file() and marker.read_text(encoding="utf-8").strip() == purpose):
+            cls._create(folder, reader.images, embedder.dim)
+            write_text(marker, purpose + "\n")
+        log = folder / "done.txt"
+        # The last line may be torn where a run was killed; it then names no shard and is done again.
+        finished = set(log.read_text(encoding="utf-8").splitlines()) if log.is_file() else set()
+        return cls(folder, starts, finished, "r+")
+
+    @staticmethod
+    def _create(folder: Path, rows: int, width: int) -> None:
+        try:
+            if folder.is_dir():
+                shutil.rmtree(folder)
+            folder.mkdir(parents=True)
+            # Both files are sparse: rows that a cap leaves out take no disk.
+            np.lib.format.open_memmap(folder / "vectors.npy", "w+", np.float32, (rows, width)).flush()
+            index = np.lib.format.open_memmap(folder / "index.npy", "w+", _INDEX, (rows,))
+            index["identity"] = _UNUSED
+            index.flush()
+        except OSError as error:
+            raise explain_os_error(error, folder) from error
+
+    def finish(self, shard: Shard) -> None:
+        self.vectors.flush()
+        self.index.flush()
+        try:
+            with open(self.folder / "done.txt", "a", encoding="utf-8") as stream:
+                stream.write(shard.path.name + "\n")
+        except OSError as error:
+            raise explain_os_error(error, self.folder / "done.txt") from error
+        self.finished.add(shard.path.name)
+
+    def read(self) -> EmbeddedImages:
+        rows = np.flatnonzero(self.index["identity"] != _UNUSED)
+        rows = rows[np.lexsort((self.index["image"][rows], self.index["identity"][rows]))]
+        table = self.index[rows]
+        return EmbeddedImages(
+            vectors=np.lib.format.open_memmap(self.folder / "vectors.npy", mode="r"),
+            rows=rows,
+            identity=np.ascontiguousarray(table["identity"]),
+            image=np.ascontiguousarray(table["image"]),
+            sigma=np.ascontiguousarray(table["sigma"]),
+        )
+
+
+def _batches(
+    reader: DatasetReader, shard: Shard, cap: int | None, batch_size: int
+) -> Iterator[tuple[list[ImageRecord], NDArray[np.uint8]]]:
+    records: list[ImageRecord] = []
+    pixels: list[NDArray[np.uint8]] = []
+    for record in reader.records(shard):
+        if cap is not None and record.image >= cap:
+            continue
+        records.append(record)
+        pixels.append(decode_face(record))
+        if len(records) == batch_size:
+            yield records, np.stack(pixels)
+            records, pixels = [], []
+    if records:
+        yield records, np.stack(pixels)
+
+
+def decode_face(record: ImageRecord) -> NDArray[np.uint8]:
+    """Decode a dataset image to (112, 112, 3) uint8 RGB. Raises `DatasetError` for another size."""
+    pixels = decode_image(record.data, where=record.key)
+    if pixels.shape != (IMAGE_SIZE, IMAGE_SIZE, 3):
+        raise DatasetError(f"image {record.key} is {pixels.shape[1]}x{pixels.shape[0]}, not {IMAGE_SIZE}x{IMAGE_SIZE}.")
+    return pixels
+
+
+def embed_pixels(embedder: "FaceEmbedder", pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Embed (B, 112, 112, 3) uint8 RGB pixels: raw (B, D) float32.
+
+    Raises:
+        ContractError: the embedder gives another width than it states, or values that are not finite.
+    """
+    import torch
+
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div(127.5).sub(1.0)
+    with torch.inference_mode():
+        vectors: NDArray[np.float32] = embedder.embed(images).cpu().numpy().astype(np.float32, copy=False)
+    if vectors.shape != (len(pixels), embedder.dim):
+        raise ContractError(f"embedder {embedder.name!r} gave {vectors.shape}, but states a width of {embedder.dim}.")
+    if not np.isfinite(vectors).all():
+        raise ContractError(f"embedder {embedder.name!r} gave values that are not finite; check its weights.")
+    return vectors
+
+

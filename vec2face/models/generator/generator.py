@@ -1,0 +1,141 @@
+"""The Vec2Face generator: feature masked autoencoder, then image decoder."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from torch import Tensor, nn
+
+from vec2face.contracts import require_same_width
+from vec2face.models.generator.feature_mae import TOKENS, FeatureMae
+from vec2face.models.generator.plain_decoder import PlainDecoder
+from vec2face.models.generator.vqgan_decoder import VqganDecoder
+
+# Published sizes (model_vec2face.py of the paper's code), and the embedded one.
+SIZES: dict[str, dict[str, Any]] = {
+    "base": {"width": 768, "encoder_depth": 12, "encoder_heads": 12, "decoder_depth": 8, "decoder_heads": 16},
+    "large": {"width": 1024, "encoder_depth": 24, "encoder_heads": 16, "decoder_depth": 8, "decoder_heads": 16},
+    "small": {
+        "feature_dim": 128,
+        "feature_space": "vec2face-embedded-128",
+        "width": 192,
+        "encoder_depth": 3,
+        "encoder_heads": 4,
+        "decoder_depth": 2,
+        "decoder_heads": 4,
+        "mlp_ratio": 3.0,
+        "dropout": 0.0,
+        "decoder": "plain",
+        "decoder_options": {"widths": (256, 144, 72, 32), "depths": (2, 2, 1, 1)},
+    },
+}
+
+
+@dataclass(frozen=True)
+class GeneratorOutput:
+    """What the generator computes; see `FeatureMaeOutput` for all but `image`.
+
+    Attributes:
+        image: `(B, 3, 112, 112)` RGB, meant to lie in [-1, 1], not clipped.
+    """
+
+    image: Tensor
+    tokens: Tensor
+    latent: Tensor
+    token_map: Tensor
+    mask: Tensor
+    drop_mask: Tensor
+
+
+class Vec2FaceGenerator(ModelMixin, ConfigMixin):
+    """Identity vectors in, aligned faces out. Source: Vec2Face (arXiv 2409.02979).
+
+    Args:
+        feature_dim: width of the identity vectors.
+        feature_space: name of the embedder whose vectors it takes.
+        sigma_unit: standard deviation per dimension, in raw feature units, that a variation sigma of 1 means.
+        width, encoder_depth, encoder_heads, decoder_depth, decoder_heads, mlp_ratio, dropout, norm_eps: see `FeatureMae`.
+        latent_channels: channels of the 7x7 map that enters the image decoder.
+        decoder: "vqgan" (published) or "plain" (small).
+        decoder_options: further arguments of the image decoder.
+        training_mask, sampling_mask: truncated normal of the mask rate (min, max, mean, std).
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        *,
+        feature_dim: int = 512,
+        feature_space: str = "arcface-r100-glint360k",
+        sigma_unit: float = 1.0,
+        width: int = 768,
+        encoder_depth: int = 12,
+        encoder_heads: int = 12,
+        decoder_depth: int = 8,
+        decoder_heads: int = 16,
+        mlp_ratio: float = 4.0,
+        dropout: float = 0.1,
+        norm_eps: float = 1e-6,
+        latent_channels: int = 256,
+        decoder: Literal["vqgan", "plain"] = "vqgan",
+        decoder_options: dict[str, Any] | None = None,
+        training_mask: dict[str, float] | None = None,
+        sampling_mask: dict[str, float] | None = None,
+    ) -> None:
+        super().__init__()
+        self.register_to_config(
+            training_mask=training_mask or {"min": 0.5, "max": 1.0, "mean": 0.75, "std": 0.25},
+            sampling_mask=sampling_mask or {"min": 0.1, "max": 1.0, "mean": 0.15, "std": 0.25},
+        )
+        self.mae = FeatureMae(
+            feature_dim=feature_dim,
+            width=width,
+            encoder_depth=encoder_depth,
+            decoder_depth=decoder_depth,
+            encoder_heads=encoder_heads,
+            decoder_heads=decoder_heads,
+            mlp_ratio=mlp_ratio,
+            dropout=dropout,
+            norm_eps=norm_eps,
+        )
+        self.image_projection = nn.Linear(width, latent_channels)
+        options = dict(decoder_options or {})
+        self.image_decoder: nn.Module
+        if decoder == "vqgan":
+            self.image_decoder = VqganDecoder(latent_channels=latent_channels, **options)
+        else:
+            self.image_decoder = PlainDecoder(latent_channels=latent_channels, **options)
+
+    @classmethod
+    def from_size(cls, size: Literal["base", "large", "small"], **overrides: Any) -> "Vec2FaceGenerator":
+        """Build a generator of a named size with random weights; `overrides` are constructor arguments."""
+        return cls(**{**SIZES[size], **overrides})
+
+    def forward(
+        self, features: Tensor, *, mask_noise: Tensor, mask_rate: Tensor, mask_ratio_min: float | None = None
+    ) -> GeneratorOutput:
+        """Render one image per vector; everything random is passed in.
+
+        Args:
+            features: `(B, D)` raw identity vectors.
+            mask_noise: `(B, 49)` uniform numbers in [0, 1).
+            mask_rate: `(B,)` share of tokens to mask, each in [mask_ratio_min, 1].
+            mask_ratio_min: share of tokens dropped from the encoder; None takes `config.sampling_mask["min"]`.
+
+        Raises:
+            ContractError: the vectors' width is not `config.feature_dim`.
+        """
+        require_same_width("the identity vector", features.shape[-1], "the generator's input", self.config.feature_dim)
+        ratio = self.config.sampling_mask["min"] if mask_ratio_min is None else mask_ratio_min
+        mae = self.mae(features, mask_noise=mask_noise, mask_rate=mask_rate, mask_ratio_min=ratio)
+        return GeneratorOutput(
+            self.decode(mae.tokens), mae.tokens, mae.latent, mae.token_map, mae.mask, mae.drop_mask
+        )
+
+    def decode(self, tokens: Tensor) -> Tensor:
+        """Map `(B, 50, W)` decoded tokens to `(B, 3, 112, 112)` images."""
+        side = int(TOKENS**0.5)
+        projected = self.image_projection(tokens[:, 1:]).transpose(1, 2).unflatten(2, (side, side))
+        return self.image_decoder(projected.contiguous(memory_format=torch.channels_last))

@@ -1,0 +1,52 @@
+"""Batched augmentations of face images, differentiable, with the random numbers passed in."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class AugmentStrength:
+    """Largest changes: translation in pixels, relative zoom, rotation in degrees, relative colour change, softening odds."""
+
+    shift_pixels: float
+    zoom: float
+    rotate_degrees: float
+    color: float
+    soften_probability: float
+
+
+def augment(images: Tensor, strength: AugmentStrength, generator: torch.Generator) -> Tensor:
+    """Shift, zoom, rotate, change brightness and contrast, and soften each image on its own.
+
+    Args:
+        images: `(B, 3, H, W)` RGB in [-1, 1]; gradients flow through.
+        strength: the largest changes.
+        generator: CPU generator that all draws come from.
+    """
+    batch, _, height, width = images.shape
+    dtype = images.dtype
+
+    def uniform(count: int = 1) -> Tensor:
+        return torch.rand(batch, count, generator=generator).to(images.device) * 2 - 1
+
+    angle = uniform()[:, 0] * math.radians(strength.rotate_degrees)
+    scale = 1 + uniform()[:, 0] * strength.zoom
+    shift = uniform(2) * strength.shift_pixels * 2 / width
+    cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
+    theta = torch.stack([cos, -sin, shift[:, 0], sin, cos, shift[:, 1]], dim=1).view(batch, 2, 3)
+    grid = F.affine_grid(theta, [batch, 3, height, width], align_corners=False)
+    moved = F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    contrast = 1 + uniform()[:, :, None, None] * strength.color
+    brightness = uniform()[:, :, None, None] * strength.color
+    tint = uniform(3)[:, :, None, None] * strength.color * 0.3
+    moved = moved * contrast + brightness + tint
+    soften = (torch.rand(batch, generator=generator) < strength.soften_probability).to(images.device)
+    if bool(soften.any()):
+        small = F.interpolate(moved, scale_factor=0.5, mode="area")
+        soft = F.interpolate(small, size=(height, width), mode="bilinear", align_corners=False)
+        moved = torch.where(soften[:, None, None, None], soft, moved)
+    return moved.to(dtype).contiguous(memory_format=torch.channels_last)
