@@ -53,9 +53,14 @@ class ShippedRecipe:
         """The first sentence of the header."""
         return _header(self.text).split("\n", 1)[0].strip()
 
+    def values(self) -> dict[str, Any]:
+        """The recipe's keys and values, unchecked."""
+        values: dict[str, Any] = yaml.safe_load(self.text)
+        return values
+
     def parse(self) -> Schema:
         """Validate the recipe. Raises `ConfigError`, naming every problem."""
-        return parse(schema_for(self.kind), yaml.safe_load(self.text), where=self.name)
+        return parse(schema_for(self.kind), self.values(), where=self.name)
 
 
 def schema_for(kind: str) -> type[Schema]:
@@ -100,19 +105,32 @@ def find_recipe(name: str, *, kind: str | None = None) -> ShippedRecipe:
     return matches[0]
 
 
-def load_recipe(reference: str, schema: type[SchemaT]) -> SchemaT:
-    """Read a recipe of the kind that `schema` stands for, from a YAML file or by the name of a shipped one.
+def recipe_values(reference: str, *, kind: str) -> tuple[dict[str, Any], str]:
+    """Read a recipe's keys and values, unchecked, from a YAML file or by the name of a shipped recipe.
 
     A reference that ends in .yaml or .yml, or names an existing file, is a file; anything else is a shipped name.
+
+    Returns:
+        The values, and the recipe's name for messages (`where` of `vec2face.config.base.parse`).
+
+    Raises:
+        ConfigError: there is no such recipe, or it is no YAML mapping.
+    """
+    path = Path(reference)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        return read_yaml(path), str(path)
+    recipe = find_recipe(reference, kind=kind)
+    return recipe.values(), recipe.name
+
+
+def load_recipe(reference: str, schema: type[SchemaT]) -> SchemaT:
+    """Read and validate a recipe of the kind that `schema` stands for; `reference` as in `recipe_values`.
 
     Raises:
         ConfigError: there is no such recipe, or it does not fit its schema; every problem is named.
     """
-    path = Path(reference)
-    if path.suffix in (".yaml", ".yml") or path.is_file():
-        return parse(schema, read_yaml(path), where=str(path))
-    recipe = find_recipe(reference, kind=_kind_of(schema))
-    return parse(schema, yaml.safe_load(recipe.text), where=recipe.name)
+    values, where = recipe_values(reference, kind=_kind_of(schema))
+    return parse(schema, values, where=where)
 
 
 def copy_recipe(name: str, destination: Path) -> Path:
