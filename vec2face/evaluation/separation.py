@@ -1,147 +1,12 @@
-"""How far apart the people of a dataset are, and how alike the images of one person: exact where it can be.
+"""How far apart the people of a dataset are, and how alike the images of one person are."""
 
-Every similarity is the cosine of two raw embeddings. Images come sorted by identity; people are addressed by their position
-0..K-1 among the identities that have images, in rising order of identity index.
-"""
-
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vec2face.evaluation.people import BLOCK, Array, Gather, People, unit
 from vec2face.seeding import rng_for
-
-Array = NDArray[np.float32]
-Gather = Callable[[NDArray[np.integer]], Array]
-"""Takes positions of images, gives their raw vectors (n, D)."""
-
-BLOCK = 4096
-
-
-@dataclass(frozen=True)
-class People:
-    """Where the images of each identity stand.
-
-    Attributes:
-        identities: (K,) identity index of each person, rising.
-        starts: (K + 1,) the images of person k are positions starts[k] to starts[k + 1] - 1.
-    """
-
-    identities: NDArray[np.int64]
-    starts: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, identity: NDArray[np.integer]) -> "People":
-        """Group sorted identity labels (N,)."""
-        identities, starts = np.unique(identity, return_index=True)
-        return cls(identities.astype(np.int64), np.append(starts, len(identity)).astype(np.int64))
-
-    @property
-    def counts(self) -> NDArray[np.int64]:
-        """(K,) images of each person."""
-        return np.diff(self.starts)
-
-    @property
-    def genuine_pairs(self) -> int:
-        return int((self.counts * (self.counts - 1) // 2).sum())
-
-    @property
-    def impostor_pairs(self) -> int:
-        total = int(self.starts[-1])
-        return (total * total - int((self.counts**2).sum())) // 2
-
-    def __len__(self) -> int:
-        return len(self.identities)
-
-
-def unit(vectors: NDArray[np.floating]) -> Array:
-    """Scale each row to length 1; a zero row stays zero."""
-    vectors = np.asarray(vectors, dtype=np.float32)
-    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return vectors / np.maximum(norms, np.finfo(np.float32).tiny)
-
-
-@dataclass(frozen=True)
-class PairScores:
-    """Cosines of pairs of images.
-
-    Attributes:
-        scores: (P,) float32.
-        total: how many such pairs the dataset has; P if all were measured.
-    """
-
-    scores: Array
-    total: int
-
-    @property
-    def exact(self) -> bool:
-        return len(self.scores) == self.total
-
-
-def genuine_scores(gather: Gather, people: People, *, max_pairs: int, seed: int) -> PairScores:
-    """Cosines of same-person pairs: every pair, or, if there are more than `max_pairs`, a keyed sample of each person's.
-
-    When sampled, each person gives the same number of pairs (or all of theirs, if fewer), drawn without replacement with the
-    key (seed, person's identity), so that a person's pairs do not depend on who else is in the dataset.
-    """
-    total = people.genuine_pairs
-    share = total if total <= max_pairs else max(1, max_pairs // len(people))
-    parts = []
-    for person, (start, count) in enumerate(zip(people.starts[:-1], people.counts, strict=True)):
-        pairs = int(count * (count - 1) // 2)
-        if not pairs:
-            continue
-        if pairs <= share:
-            numbers = np.arange(pairs)
-        else:
-            rng = rng_for(seed, "audit-genuine", int(people.identities[person]))
-            numbers = rng.choice(pairs, share, replace=False)
-        first, second = _pair_of(numbers)
-        vectors = unit(gather(np.arange(start, start + count)))
-        parts.append(np.einsum("pd,pd->p", vectors[first], vectors[second]))
-    return PairScores(np.concatenate(parts) if parts else np.empty(0, np.float32), total)
-
-
-def impostor_scores(gather: Gather, people: People, *, max_pairs: int, seed: int) -> PairScores:
-    """Cosines of different-person pairs: every pair, or a keyed sample, uniform over them with replacement."""
-    total = people.impostor_pairs
-    if total <= max_pairs:
-        first, second = _all_impostor_pairs(people)
-    else:
-        first, second = _sample_impostor_pairs(people, max_pairs, seed)
-    scores = np.empty(len(first), np.float32)
-    for start in range(0, len(first), BLOCK):
-        block = slice(start, start + BLOCK)
-        scores[block] = np.einsum("pd,pd->p", unit(gather(first[block])), unit(gather(second[block])))
-    return PairScores(scores, total)
-
-
-def _pair_of(numbers: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Unrank pairs (i, j), i < j, in the order (0,1), (0,2), (1,2), (0,3), ...: pair number j(j-1)/2 + i."""
-    second = ((1 + np.sqrt(8.0 * numbers + 1)) // 2).astype(np.int64)
-    first = numbers - second * (second - 1) // 2
-    return first.astype(np.int64), second
-
-
-def _all_impostor_pairs(people: People) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    total = int(people.starts[-1])
-    person = np.repeat(np.arange(len(people)), people.counts)
-    first, second = np.triu_indices(total, 1)
-    different = person[first] != person[second]
-    return first[different], second[different]
-
-
-def _sample_impostor_pairs(people: People, count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    rng = rng_for(seed, "audit-impostor")
-    total = int(people.starts[-1])
-    # Person a is drawn by the number of ordered pairs that begin with one of a's images; then both ends are uniform.
-    weights = np.cumsum(people.counts * (total - people.counts))
-    person = np.searchsorted(weights, rng.integers(weights[-1], size=count), side="right")
-    first = people.starts[person] + rng.integers(people.counts[person])
-    second = rng.integers(total - people.counts[person])
-    second = np.where(second >= people.starts[person], second + people.counts[person], second)
-    return first, second
 
 
 @dataclass(frozen=True)
@@ -164,7 +29,9 @@ class Centres:
 
 def person_centres(gather: Gather, people: People) -> Centres:
     """Sum each person's unit vectors; memory is one person's images beside the (K, D) result."""
-    sums = np.stack([unit(gather(np.arange(a, b))).sum(axis=0) for a, b in zip(people.starts, people.starts[1:], strict=False)])
+    sums = np.stack(
+        [unit(gather(np.arange(a, b))).sum(axis=0) for a, b in zip(people.starts, people.starts[1:], strict=False)]
+    )
     return Centres(sums, people.counts)
 
 
@@ -184,8 +51,8 @@ class ImageScores:
 def image_scores(gather: Gather, people: People, centres: Centres, *, max_comparisons: int, seed: int) -> ImageScores:
     """Compare images with their own centre (all of them) and with everyone's (as many as `max_comparisons` allows).
 
-    The own centre leaves the image itself out, or it would be flattered by its own share; an image that is the only one of
-    its person is therefore not measured. If images x people exceed `max_comparisons`, a keyed sample is compared.
+    The own centre leaves the image itself out, or it would be flattered by its own share; an image that is the only one
+    of its person is therefore not measured. If images x people exceed `max_comparisons`, a keyed sample is compared.
     """
     total = int(people.starts[-1])
     person = np.repeat(np.arange(len(people)), people.counts)
@@ -215,8 +82,10 @@ def image_scores(gather: Gather, people: People, centres: Centres, *, max_compar
     return ImageScores(to_centre, nearest)
 
 
-def nearest_vector(gather: Gather, count: int, vectors: NDArray[np.floating], *, max_comparisons: int, seed: int) -> NDArray[np.int64]:
-    """Row of `vectors` (B, D) with the highest cosine to each of `count` images; -1 where left out of a keyed sample."""
+def nearest_vector(
+    gather: Gather, count: int, vectors: NDArray[np.floating], *, max_comparisons: int, seed: int
+) -> NDArray[np.int64]:
+    """Row of `vectors` (B, D) nearest to each of `count` images by cosine; -1 where left out of a keyed sample."""
     targets = unit(vectors)
     nearest = np.full(count, -1, np.int64)
     budget = max(1, max_comparisons // len(targets))
@@ -247,8 +116,8 @@ class CentreSeparation:
         nearest: (K,) the other person whose centre is nearest.
         nearest_cosine: (K,) cosine to it.
         pairs_above: number of pairs with cosine >= the threshold.
-        unique: (K,) bool, the greedy r-ball count: in order of identity, a person is unique if its centre's cosine to every
-            earlier unique person's centre is < the threshold (DCFace, arXiv 2304.07060, eq. 11).
+        unique: (K,) bool, the greedy r-ball count: in order of identity, a person is unique if its centre's cosine to
+            every earlier unique person's centre is < the threshold (DCFace, arXiv 2304.07060, eq. 11).
     """
 
     nearest: NDArray[np.int64]
@@ -258,7 +127,7 @@ class CentreSeparation:
 
 
 def centre_separation(directions: Array, *, threshold: float, block: int = BLOCK) -> CentreSeparation:
-    """Compare unit vectors (K, D), K >= 2, with each other, (block, block) cosines in memory; `block` changes speed only."""
+    """Compare unit vectors (K, D), K >= 2, with each other, block by block; `block` changes speed and memory only."""
     count = len(directions)
     nearest = np.zeros(count, np.int64)
     best = np.full(count, -np.inf, np.float32)
