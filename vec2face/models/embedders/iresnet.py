@@ -76,7 +76,6 @@ class IResNet(ModelMixin, ConfigMixin, FaceEmbedder):
         dim: width of the embedding.
         depth: 18, 34, 50 or 100.
         squeeze_excitation: "none", or "first_blocks" for a gate on the skip branch of each stage's first block.
-        dropout: probability in [0, 1) before the last linear map, in training.
         color_order, mean, std: the pixels the weights were trained on; see `InputContract`.
 
     Raises:
@@ -93,7 +92,6 @@ class IResNet(ModelMixin, ConfigMixin, FaceEmbedder):
         dim: int = 512,
         depth: int = 50,
         squeeze_excitation: Literal["none", "first_blocks"] = "none",
-        dropout: float = 0.0,
         color_order: str = "RGB",
         mean: tuple[float, float, float] = (0.5, 0.5, 0.5),
         std: tuple[float, float, float] = (0.5, 0.5, 0.5),
@@ -128,7 +126,6 @@ class IResNet(ModelMixin, ConfigMixin, FaceEmbedder):
             previous = width
         self.stages = nn.ModuleList(stages)
         self.bn_out = nn.BatchNorm2d(previous)
-        self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(previous * 7 * 7, dim)
         self.embedding_bn = nn.BatchNorm1d(dim)
 
@@ -137,8 +134,7 @@ class IResNet(ModelMixin, ConfigMixin, FaceEmbedder):
         x = self.stem_act(self.stem_bn(self.stem_conv(pixels)))
         for stage in self.stages:
             x = stage(x)
-        x = self.dropout(self.bn_out(x).flatten(1))
-        return self.embedding_bn(self.linear(x))
+        return self.embedding_bn(self.linear(self.bn_out(x).flatten(1)))
 
     def forward_contract(self, pixels: Tensor) -> Tensor:
         return self(pixels)

@@ -1,7 +1,7 @@
 """MobileFaceNet (arXiv 1804.07573) in the three forms that published weights come in.
 
-All three are fifteen inverted residuals between a stride-2 stem and a learned 7x7 pooling; they differ in activation, in
-the layer after the stem, in width and in how the embedding is projected.
+All three are fifteen inverted residuals between a stride-2 stem and a learned 7x7 pooling; they differ in activation,
+in the layer after the stem, in width and in how the embedding is projected.
 """
 
 from collections.abc import Callable
@@ -60,7 +60,9 @@ class ConvUnit(nn.Module):
 class InvertedResidual(nn.Module):
     """1x1 expansion, 3x3 depthwise, linear 1x1 projection; plus the input where the shape stays."""
 
-    def __init__(self, *, in_channels: int, expanded: int, out_channels: int, stride: int, activation: Activation) -> None:
+    def __init__(
+        self, *, in_channels: int, expanded: int, out_channels: int, stride: int, activation: Activation
+    ) -> None:
         super().__init__()
         self.expand = ConvUnit(in_channels=in_channels, out_channels=expanded, kernel=1, activation=activation)
         self.depthwise = ConvUnit(

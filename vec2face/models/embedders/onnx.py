@@ -81,17 +81,16 @@ class OnnxEmbedder(FaceEmbedder):
             raise WeightsError(
                 f"{self.path} has {len(inputs)} inputs and {len(outputs)} outputs; a recogniser has one of each."
             )
-        shape = inputs[0].shape
-        if inputs[0].type != "tensor(float)" or len(shape) != 4 or shape[1] not in (3, "3") or shape[2] != shape[3]:
-            free_side = len(shape) == 4 and not isinstance(shape[2], int) and not isinstance(shape[3], int)
-            if inputs[0].type != "tensor(float)" or len(shape) != 4 or shape[1] != 3 or not free_side:
-                raise WeightsError(
-                    f"{self.path} takes {inputs[0].type} of shape {shape}; "
-                    "a recogniser takes float32 images (N, 3, S, S)."
-                )
-        size = shape[2] if isinstance(shape[2], int) else None
-        batch = shape[0] if isinstance(shape[0], int) else None
-        return inputs[0].name, outputs[0].name, size, batch
+        # A free dimension is a name or None.
+        batch, channels, height, width = (inputs[0].shape + [None] * 4)[:4]
+        square = height == width or not (isinstance(height, int) or isinstance(width, int))
+        if inputs[0].type != "tensor(float)" or len(inputs[0].shape) != 4 or channels != 3 or not square:
+            raise WeightsError(
+                f"{self.path} takes {inputs[0].type} of shape {inputs[0].shape}; "
+                "a recogniser takes float32 images (N, 3, S, S)."
+            )
+        size = height if isinstance(height, int) else None
+        return inputs[0].name, outputs[0].name, size, batch if isinstance(batch, int) else None
 
     def _read_width(self) -> int:
         """Return the embedding's width, from the graph or, where it does not say, from one run."""
@@ -111,7 +110,7 @@ class OnnxEmbedder(FaceEmbedder):
             raise WeightsError(f"{self.path} failed on images {pixels.shape}: {_first_line(error)}") from None
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Map `(B, 3, S, S)` pixels in the network's contract to raw `(B, D)` embeddings, on the CPU, without gradient."""
+        """Map `(B, 3, S, S)` pixels in the contract to raw `(B, D)` embeddings, on the CPU and without gradient."""
         array = np.ascontiguousarray(pixels.detach().to("cpu", torch.float32).numpy())
         if not len(array):
             return torch.empty(0, self.dim)
