@@ -1,0 +1,90 @@
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from vec2face import benchmarking
+from vec2face.benchmarking import Speed, benchmark, compare
+from vec2face.errors import InputError
+
+
+class FakeClock:
+    """A clock that stands still except where a pass says how long it took."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+def test_rates_are_those_of_a_known_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock()
+    monkeypatch.setattr(benchmarking, "time", clock)
+    order = []
+
+    def run() -> Tensor:
+        reduced = torch.is_autocast_enabled("cpu")
+        order.append(reduced)
+        clock.now += 0.05 if reduced else 0.1
+        return torch.zeros(1)
+
+    assert compare(run, rounds=3, device="cpu") == pytest.approx((10.0, 20.0))
+    # Two passes of each to warm up and calibrate, then slots of 0.2 s in turn: 2 passes in float32, 4 in bfloat16.
+    assert order == [False] * 2 + [True] * 2 + ([False] * 2 + [True] * 4) * 3
+
+
+def test_the_median_ignores_one_disturbed_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock()
+    monkeypatch.setattr(benchmarking, "time", clock)
+    calls = 0
+
+    def run() -> Tensor:
+        nonlocal calls
+        calls += 1
+        clock.now += 10.0 if calls == 5 else 0.2
+        return torch.zeros(1)
+
+    assert compare(run, rounds=3, device="cpu") == pytest.approx((5.0, 5.0))
+
+
+def test_ratio_is_bfloat16_over_float32() -> None:
+    assert Speed("generator", 1, 8, float32=10.0, bfloat16=15.0).ratio == 1.5
+
+
+@pytest.mark.integration
+def test_every_combination_is_measured_once(
+    monkeypatch: pytest.MonkeyPatch, tiny_generator_dir: Path, tiny_embedder_dir: Path
+) -> None:
+    monkeypatch.setattr(benchmarking, "SLOT_SECONDS", 0.0)
+    threads_before = torch.get_num_threads()
+    seen: list[Speed] = []
+    speeds = benchmark(
+        generator=str(tiny_generator_dir),
+        embedder=str(tiny_embedder_dir),
+        batch_sizes=(1, 2),
+        threads=(1, 2),
+        rounds=1,
+        device="cpu",
+        on_result=seen.append,
+    )
+    assert seen == speeds
+    assert [(speed.network, speed.threads, speed.batch_size) for speed in speeds] == [
+        (network, threads, batch) for network in ("generator", "embedder") for threads in (1, 2) for batch in (1, 2)
+    ]
+    assert all(speed.float32 > 0 and speed.bfloat16 > 0 for speed in speeds)
+    assert torch.get_num_threads() == threads_before
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_cuda_is_refused_where_there_is_none(tiny_generator_dir: Path, tiny_embedder_dir: Path) -> None:
+    with pytest.raises(InputError, match="--device cpu"):
+        benchmark(
+            generator=str(tiny_generator_dir),
+            embedder=str(tiny_embedder_dir),
+            batch_sizes=(1,),
+            threads=(1,),
+            rounds=1,
+            device="cuda",
+        )
