@@ -99,7 +99,8 @@ class DatasetReader:
         Raises:
             DatasetError: a key is in no shard.
         """
-        wanted, found = set(keys), {}
+        wanted = set(keys)
+        found: dict[str, ImageRecord] = {}
         for shard in self.shards:
             if len(found) == len(wanted):
                 break
@@ -120,7 +121,9 @@ class DatasetReader:
                 rejects = manifest.get("rejects", 0)
                 rejected = rejects if isinstance(rejects, int) else len(rejects)
             except (KeyError, TypeError, ValueError) as error:
-                raise DatasetError(f"{path.with_suffix('.json')} is not a shard manifest ({error}); {_REPAIR}.") from None
+                raise DatasetError(
+                    f"{path.with_suffix('.json')} is not a shard manifest ({error}); {_REPAIR}."
+                ) from None
             shards.append(Shard(path, count, sha256, rejected))
         if not sum(shard.count for shard in shards):
             raise DatasetError(f"{self.folder / 'shards'} holds no images; {_REPAIR}.")
@@ -160,7 +163,8 @@ def _parse(path: Path, members: dict[str, Any]) -> ImageRecord:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise DatasetError(
-            f"{path}: sample {key!r} is incomplete ({type(error).__name__}: {error}); run `vec2face verify` on the dataset."
+            f"{path}: sample {key!r} is incomplete ({type(error).__name__}: {error}); "
+            "run `vec2face verify` on the dataset."
         ) from None
     if image_key(record.identity, record.image) != key:
         raise DatasetError(f"{path}: sample {key!r} says it is image {record.image} of identity {record.identity}.")

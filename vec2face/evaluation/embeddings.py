@@ -1,12 +1,12 @@
 """Embed a dataset's images into memory-mapped files, shard by shard, so that memory stays flat and work is kept.
 
-The cache stands under `DATASET/report/cache/<embedder digest>/`: `vectors.npy` (N, D) float32, `index.npy` (N,) with the
-identity, image index and sigma of each row, and `done.txt`, a line for each finished shard. A stopped run goes on from the
-shard it stopped at; a cache made from other shards or settings is thrown away and made anew.
+The cache stands under `DATASET/report/cache/<embedder digest>/`: `vectors.npy` (N, D) float32, `index.npy` (N,) with
+the identity, image index and sigma of each row, and `done.txt`, a line for each finished shard. A stopped run goes on
+from the shard it stopped at; a cache made from other shards or settings is thrown away and made anew.
 """
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,12 +19,10 @@ from vec2face.errors import ContractError, DatasetError
 from vec2face.evaluation.dataset import DatasetReader, ImageRecord, Shard
 from vec2face.fileio.atomic import explain_os_error, fingerprint, write_text
 from vec2face.fileio.images import decode_image
+from vec2face.progress import ProgressReporter, SilentProgress
 
 if TYPE_CHECKING:
     from vec2face.models.embedders.base import FaceEmbedder
-
-Progress = Callable[[str, int, int], None]
-"""Called as progress(what, done, total); counts are images."""
 
 _INDEX = np.dtype([("identity", "<i4"), ("image", "<i4"), ("sigma", "<f4")])
 _UNUSED = -1
@@ -63,12 +61,12 @@ def embed_dataset(
     embedder_digest: str,
     images_per_identity: int | None,
     batch_size: int = 64,
-    progress: Progress | None = None,
+    progress: ProgressReporter | None = None,
 ) -> EmbeddedImages:
     """Embed each image of the dataset, or the first `images_per_identity` of each identity.
 
-    Image indices carry no order of difficulty (the perturbation schedule is shuffled by key), so the first few are a fair
-    sample.
+    Image indices carry no order of difficulty (the perturbation schedule is shuffled by key), so the first few are a
+    fair sample.
 
     Args:
         embedder_digest: names the weights; a cache of other weights is not used.
@@ -79,23 +77,23 @@ def embed_dataset(
         DatasetError: a shard is damaged, or an image has another size than 112x112.
         StorageError: the cache cannot be written.
     """
+    progress = progress or SilentProgress()
     folder = reader.report_folder / "cache" / embedder_digest[:16]
     cache = _Cache.open(folder, reader, embedder, images_per_identity)
-    done, total = 0, reader.images
+    kept = sum(shard.count for shard in reader.shards if shard.path.name in cache.finished)
+    progress.begin(f"embedding with {embedder.name}", total=reader.images, unit="images", done=kept)
     for shard, start in zip(reader.shards, cache.starts, strict=True):
-        if shard.path.name not in cache.finished:
-            row = start
-            for records, pixels in _batches(reader, shard, images_per_identity, batch_size):
-                stop = row + len(records)
-                cache.vectors[row:stop] = embed_pixels(embedder, pixels)
-                cache.index[row:stop] = [(record.identity, record.image, record.sigma) for record in records]
-                row = stop
-                if progress:
-                    progress("embedding", done + row - start, total)
-            cache.finish(shard)
-        done += shard.count
-        if progress:
-            progress("embedding", done, total)
+        if shard.path.name in cache.finished:
+            continue
+        row = start
+        for records, pixels in _batches(reader, shard, images_per_identity, batch_size):
+            stop = row + len(records)
+            cache.vectors[row:stop] = embed_pixels(embedder, pixels)
+            cache.index[row:stop] = [(record.identity, record.image, record.sigma) for record in records]
+            row = stop
+            progress.advance(len(records))
+        cache.finish(shard)
+        progress.advance(start + shard.count - row)
     return cache.read()
 
 
@@ -190,6 +188,8 @@ def embed_pixels(embedder: "FaceEmbedder", pixels: NDArray[np.uint8]) -> NDArray
     import torch
 
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div(127.5).sub(1.0)
+    if isinstance(embedder, torch.nn.Module):
+        images = images.to(next(embedder.parameters(), images).device)
     with torch.inference_mode():
         vectors: NDArray[np.float32] = embedder.embed(images).cpu().numpy().astype(np.float32, copy=False)
     if vectors.shape != (len(pixels), embedder.dim):
@@ -197,5 +197,3 @@ def embed_pixels(embedder: "FaceEmbedder", pixels: NDArray[np.uint8]) -> NDArray
     if not np.isfinite(vectors).all():
         raise ContractError(f"embedder {embedder.name!r} gave values that are not finite; check its weights.")
     return vectors
-
-
