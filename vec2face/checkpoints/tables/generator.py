@@ -2,7 +2,7 @@
 
 import torch
 
-from vec2face.checkpoints.tables.key_table import KeyTable, WithLeadingAxis, zeros
+from vec2face.checkpoints.tables.key_table import Filler, KeyTable, WithLeadingAxis, zeros
 from vec2face.models.generator.feature_mae import TOKENS
 
 _LEVELS = 5
@@ -54,10 +54,14 @@ _ADAPTED_BLOCK = {
     },
 }
 
-_POSE_CONDITION = {
+_POSE_ENCODER = {
     **{f"conv{index + 1}.*": f"convs.{index}.*" for index in range(4)},
     "linear.*": "linear.*",
 }
+
+# The Vec2Face+ file holds two state dicts; a key here is the dict's name, a dot, and the key inside.
+GENERATOR_PART = "model_vec2face"
+POSE_PART = "pose_model"
 
 
 def _feature_mae(block: dict[str, str]) -> dict[str, str | WithLeadingAxis]:
@@ -77,16 +81,28 @@ def _feature_mae(block: dict[str, str]) -> dict[str, str | WithLeadingAxis]:
     }
 
 
-def vec2face_generator(*, width: int, adapted: bool = False) -> KeyTable:
-    """Table of the generator of token width `width`; `adapted` is the form with low-rank adapters."""
+def vec2face_generator(*, width: int) -> KeyTable:
+    """Table of the Vec2Face generator of token width `width`, and of the Vec2Face+ main model."""
+    return KeyTable(_feature_mae(_BLOCK), dropped=_dropped(width))
+
+
+def vec2face_plus(*, width: int) -> KeyTable:
+    """Table of the Vec2Face+ generator with low-rank adapters and its pose encoder."""
     return KeyTable(
-        _feature_mae(_ADAPTED_BLOCK if adapted else _BLOCK),
-        dropped={
-            # Left over from the masked autoencoder it was derived from; no output depends on them.
-            "patch_embed.proj.weight": zeros(width, 3, _PATCH, _PATCH),
-            "patch_embed.proj.bias": zeros(width),
-            "center_token.weight": zeros(TOKENS, width),
-            "center_token.bias": zeros(TOKENS),
-            "token_emb.position_ids": lambda: torch.arange(TOKENS + 1)[None],
+        {
+            **{f"{GENERATOR_PART}.{key}": value for key, value in _feature_mae(_ADAPTED_BLOCK).items()},
+            **{f"{POSE_PART}.{key}": f"pose_encoder.{value}" for key, value in _POSE_ENCODER.items()},
         },
+        dropped={f"{GENERATOR_PART}.{key}": fill for key, fill in _dropped(width).items()},
     )
+
+
+def _dropped(width: int) -> dict[str, Filler]:
+    """Left over from the masked autoencoder that the generator was derived from; no output depends on them."""
+    return {
+        "patch_embed.proj.weight": zeros(width, 3, _PATCH, _PATCH),
+        "patch_embed.proj.bias": zeros(width),
+        "center_token.weight": zeros(TOKENS, width),
+        "center_token.bias": zeros(TOKENS),
+        "token_emb.position_ids": lambda: torch.arange(TOKENS + 1)[None],
+    }

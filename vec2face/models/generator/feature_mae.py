@@ -148,14 +148,20 @@ class FeatureMae(nn.Module):
         x = torch.where(mask[..., None], token, token_map)
         x = self.embedding_dropout(self.embedding_norm(x + self.position_embedding))
         # Kept positions in order: a stable sort moves the dropped ones to the end.
-        kept = drop_mask.int().argsort(dim=1, stable=True)[:, : TOKENS + 1 - drop_count, None].expand(-1, -1, x.shape[2])
+        kept = (
+            drop_mask.int().argsort(dim=1, stable=True)[:, : TOKENS + 1 - drop_count, None].expand(-1, -1, x.shape[2])
+        )
         x = x.gather(1, kept)
         for block in self.encoder:
             x = block(x)
         latent = self.encoder_norm(x)
         decoded = latent if condition is not None else self.decoder_projection(latent)
         fill = condition if condition is not None else decoded[:, :1]
-        x = torch.where(mask[..., None], fill.to(decoded.dtype), torch.zeros_like(token_map, dtype=decoded.dtype).scatter(1, kept, decoded))
+        x = torch.where(
+            mask[..., None],
+            fill.to(decoded.dtype),
+            torch.zeros_like(token_map, dtype=decoded.dtype).scatter(1, kept, decoded),
+        )
         x = x + self.decoder_positions
         for block in self.decoder:
             x = block(x)

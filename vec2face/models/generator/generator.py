@@ -9,8 +9,11 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
 from vec2face.contracts import require_same_width
+from vec2face.errors import ContractError
 from vec2face.models.generator.feature_mae import TOKENS, FeatureMae
+from vec2face.models.generator.lora import adapt_attention
 from vec2face.models.generator.plain_decoder import PlainDecoder
+from vec2face.models.generator.pose_condition import PoseEncoder
 from vec2face.models.generator.vqgan_decoder import VqganDecoder
 
 # Published sizes (model_vec2face.py of the paper's code), and the embedded one.
@@ -28,7 +31,10 @@ SIZES: dict[str, dict[str, Any]] = {
         "mlp_ratio": 3.0,
         "dropout": 0.0,
         "decoder": "plain",
-        "decoder_options": {"widths": (256, 144, 72, 32), "depths": (2, 2, 1, 1)},
+        "decoder_options": {"widths": (256, 160, 80, 32), "depths": (2, 1, 1, 1)},
+        # One distribution for training and sampling: a network this small does not bridge two.
+        "training_mask": {"min": 0.5, "max": 1.0, "mean": 0.75, "std": 0.25},
+        "sampling_mask": {"min": 0.5, "max": 1.0, "mean": 0.75, "std": 0.25},
     },
 }
 
@@ -56,11 +62,15 @@ class Vec2FaceGenerator(ModelMixin, ConfigMixin):
         feature_dim: width of the identity vectors.
         feature_space: name of the embedder whose vectors it takes.
         sigma_unit: standard deviation per dimension, in raw feature units, that a variation sigma of 1 means.
-        width, encoder_depth, encoder_heads, decoder_depth, decoder_heads, mlp_ratio, dropout, norm_eps: see `FeatureMae`.
+        width, encoder_depth, encoder_heads, decoder_depth, decoder_heads, mlp_ratio, dropout, norm_eps: see
+            `FeatureMae`.
         latent_channels: channels of the 7x7 map that enters the image decoder.
         decoder: "vqgan" (published) or "plain" (small).
         decoder_options: further arguments of the image decoder.
         training_mask, sampling_mask: truncated normal of the mask rate (min, max, mean, std).
+        lora_rank: rank of low-rank adapters on every attention projection (Vec2Face+); None leaves them out.
+        lora_alpha: scale of the adapters, before division by their rank.
+        pose_condition: whether a landmark picture takes the place of the decoder's fill token (Vec2Face+).
     """
 
     @register_to_config
@@ -83,6 +93,9 @@ class Vec2FaceGenerator(ModelMixin, ConfigMixin):
         decoder_options: dict[str, Any] | None = None,
         training_mask: dict[str, float] | None = None,
         sampling_mask: dict[str, float] | None = None,
+        lora_rank: int | None = None,
+        lora_alpha: float = 32.0,
+        pose_condition: bool = False,
     ) -> None:
         super().__init__()
         self.register_to_config(
@@ -100,6 +113,9 @@ class Vec2FaceGenerator(ModelMixin, ConfigMixin):
             dropout=dropout,
             norm_eps=norm_eps,
         )
+        if lora_rank is not None:
+            adapt_attention(self.mae, rank=lora_rank, alpha=lora_alpha)
+        self.pose_encoder = PoseEncoder(width=width) if pose_condition else None
         self.image_projection = nn.Linear(width, latent_channels)
         options = dict(decoder_options or {})
         self.image_decoder: nn.Module
@@ -114,7 +130,13 @@ class Vec2FaceGenerator(ModelMixin, ConfigMixin):
         return cls(**{**SIZES[size], **overrides})
 
     def forward(
-        self, features: Tensor, *, mask_noise: Tensor, mask_rate: Tensor, mask_ratio_min: float | None = None
+        self,
+        features: Tensor,
+        *,
+        mask_noise: Tensor,
+        mask_rate: Tensor,
+        mask_ratio_min: float | None = None,
+        landmarks: Tensor | None = None,
     ) -> GeneratorOutput:
         """Render one image per vector; everything random is passed in.
 
@@ -123,16 +145,26 @@ class Vec2FaceGenerator(ModelMixin, ConfigMixin):
             mask_noise: `(B, 49)` uniform numbers in [0, 1).
             mask_rate: `(B,)` share of tokens to mask, each in [mask_ratio_min, 1].
             mask_ratio_min: share of tokens dropped from the encoder; None takes `config.sampling_mask["min"]`.
+            landmarks: `(B, 3, 112, 112)` RGB landmark pictures in [-1, 1], for a generator with a pose condition and
+                for no other.
 
         Raises:
-            ContractError: the vectors' width is not `config.feature_dim`.
+            ContractError: the vectors' width is not `config.feature_dim`, or landmarks are missing or not wanted.
         """
         require_same_width("the identity vector", features.shape[-1], "the generator's input", self.config.feature_dim)
         ratio = self.config.sampling_mask["min"] if mask_ratio_min is None else mask_ratio_min
-        mae = self.mae(features, mask_noise=mask_noise, mask_rate=mask_rate, mask_ratio_min=ratio)
-        return GeneratorOutput(
-            self.decode(mae.tokens), mae.tokens, mae.latent, mae.token_map, mae.mask, mae.drop_mask
-        )
+        condition = self._condition(landmarks)
+        mae = self.mae(features, mask_noise=mask_noise, mask_rate=mask_rate, mask_ratio_min=ratio, condition=condition)
+        return GeneratorOutput(self.decode(mae.tokens), mae.tokens, mae.latent, mae.token_map, mae.mask, mae.drop_mask)
+
+    def _condition(self, landmarks: Tensor | None) -> Tensor | None:
+        if self.pose_encoder is None:
+            if landmarks is not None:
+                raise ContractError("this generator takes no landmarks; use weights with a pose condition.")
+            return None
+        if landmarks is None:
+            raise ContractError("this generator is conditioned on pose; pass one landmark picture per vector.")
+        return self.pose_encoder(landmarks)
 
     def decode(self, tokens: Tensor) -> Tensor:
         """Map `(B, 50, W)` decoded tokens to `(B, 3, 112, 112)` images."""
