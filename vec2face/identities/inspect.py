@@ -1,0 +1,131 @@
+"""Facts about an identity bank: norms, and how close its identities come to each other."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from vec2face.identities.bank import IdentityBank
+from vec2face.identities.cosine import error_bound, exact_cosine, unit_rows
+
+CEILINGS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+HISTOGRAM_BINS = 40
+_HISTOGRAM_IDENTITIES = 10_000
+_ROWS = 1024
+_COLUMNS = 8192
+
+
+@dataclass(frozen=True)
+class ClosestPair:
+    """The two identities with the largest cosine, computed exactly; of equal pairs the first."""
+
+    first: str
+    second: str
+    cosine: float
+
+
+@dataclass(frozen=True)
+class BankSummary:
+    """What `summarise` measures.
+
+    Attributes:
+        count, width: identities and features per vector.
+        norm_min, norm_mean, norm_std, norm_max: of the vectors, raw feature units.
+        closest: the closest pair; None for a single identity.
+        under_ceiling: for each ceiling (as text), how many identities have no other at or above that cosine.
+        histogram: number of pairs in `HISTOGRAM_BINS` equal cosine bins from -1 to 1.
+        histogram_identities: how many evenly spaced identities the histogram was taken over (all, up to 10,000).
+        provenance: the bank's.
+    """
+
+    count: int
+    width: int
+    norm_min: float
+    norm_mean: float
+    norm_std: float
+    norm_max: float
+    closest: ClosestPair | None
+    under_ceiling: dict[str, int]
+    histogram: list[int]
+    histogram_identities: int
+    provenance: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the facts as JSON values."""
+        return asdict(self)
+
+
+def summarise(
+    bank: IdentityBank,
+    *,
+    ceilings: Sequence[float] = CEILINGS,
+    progress: Callable[[int, int], None] | None = None,
+) -> BankSummary:
+    """Measure a bank in blocks: time O(N^2 D), memory O(N D).
+
+    Args:
+        bank: the bank.
+        ceilings: cosines to count identities under.
+        progress: called with (identities compared, identities in all).
+    """
+    units = unit_rows(bank.vectors)
+    norms = np.sqrt(np.einsum("nd,nd->n", bank.vectors, bank.vectors, dtype=np.float64))
+    nearest, closest = _nearest(bank, units, progress)
+    step = -(-len(bank) // _HISTOGRAM_IDENTITIES)
+    return BankSummary(
+        count=len(bank),
+        width=bank.width,
+        norm_min=float(norms.min()),
+        norm_mean=float(norms.mean()),
+        norm_std=float(norms.std()),
+        norm_max=float(norms.max()),
+        closest=closest,
+        under_ceiling={f"{ceiling:g}": int((nearest < ceiling).sum()) for ceiling in ceilings},
+        histogram=_histogram(units[::step]),
+        histogram_identities=len(units[::step]),
+        provenance=bank.provenance,
+    )
+
+
+def _nearest(
+    bank: IdentityBank, units: np.ndarray, progress: Callable[[int, int], None] | None
+) -> tuple[np.ndarray, ClosestPair | None]:
+    """Return every identity's largest float32 cosine to another (-1 for a single one), and the exactly closest pair."""
+    nearest = np.full(len(bank), -1.0, dtype=np.float32)
+    slack = np.float32(2.0 * error_bound(bank.width))
+    top = np.float32(-np.inf)
+    near_top: list[tuple[np.float32, int, int]] = []
+    for row_start in range(0, len(bank), _ROWS):
+        rows = slice(row_start, min(row_start + _ROWS, len(bank)))
+        for column_start in range(row_start, len(bank), _COLUMNS):
+            columns = slice(column_start, min(column_start + _COLUMNS, len(bank)))
+            cosines = units[rows] @ units[columns].T
+            own = np.arange(rows.start, rows.stop)[:, None] >= np.arange(columns.start, columns.stop)
+            cosines[own] = -np.inf  # each pair once, no identity with itself
+            np.maximum(nearest[rows], cosines.max(axis=1), out=nearest[rows])
+            np.maximum(nearest[columns], cosines.max(axis=0), out=nearest[columns])
+            highest = cosines.max()
+            if highest >= top - slack:
+                top = max(top, highest)
+                for first, second in np.argwhere(cosines >= top - slack):
+                    near_top.append((cosines[first, second], int(first) + rows.start, int(second) + columns.start))
+                near_top = [pair for pair in near_top if pair[0] >= top - slack]
+        if progress is not None:
+            progress(rows.stop, len(bank))
+    if len(bank) == 1:
+        return nearest, None
+    exact = [(exact_cosine(bank.vectors[i], bank.vectors[j]), i, j) for _, i, j in near_top]
+    cosine, first, second = min(exact, key=lambda pair: (-pair[0], pair[1], pair[2]))
+    return nearest, ClosestPair(bank.ids[first], bank.ids[second], cosine)
+
+
+def _histogram(units: np.ndarray) -> list[int]:
+    counts = np.zeros(HISTOGRAM_BINS, dtype=np.int64)
+    for start in range(0, len(units), _ROWS):
+        block = units[start : start + _ROWS]
+        later = block @ units[start:].T
+        pairs = later[np.triu_indices(len(block), k=1, m=later.shape[1])]
+        bins = np.clip((pairs + 1.0) * (HISTOGRAM_BINS / 2), 0, HISTOGRAM_BINS - 1).astype(np.int64)
+        counts += np.bincount(bins, minlength=HISTOGRAM_BINS)
+    return [int(value) for value in counts]

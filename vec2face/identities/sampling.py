@@ -1,0 +1,186 @@
+"""Choose identities that keep apart: greedy acceptance of candidates under a cosine ceiling."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from vec2face.errors import InputError
+from vec2face.identities.bank import IdentityBank, numbered_ids
+from vec2face.identities.cosine import error_bound, exact_cosine, unit_rows
+from vec2face.identities.sources import CandidateSource
+
+# Every so many candidates it is asked whether the count can still be reached.
+CHECK_EVERY = 4096
+_STANDARD_DEVIATIONS = 5.0
+_ACCEPTED_COLUMNS = 8192
+_SEED_LIMIT = 2**63
+
+
+def default_max_candidates(count: int) -> int:
+    """Return how many candidates are tried for `count` identities unless the caller says otherwise."""
+    return 50 * count + 100_000
+
+
+def sample(
+    source: CandidateSource,
+    *,
+    count: int,
+    ceiling: float,
+    seed: int,
+    block_size: int = 2048,
+    max_candidates: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> IdentityBank:
+    """Accept candidates in order, each if its cosine to every accepted vector is below `ceiling`.
+
+    The result depends on the source, count, ceiling and seed alone, not on `block_size`: a float32 product decides the
+    clear pairs, and a pair within its error bound of the ceiling is decided by its exact cosine (see
+    `vec2face.identities.cosine`). Time is O(accepted x tried x D), memory O(accepted x D).
+
+    A random source is given up before `max_candidates` when success is out of reach: after every `CHECK_EVERY`
+    candidates the acceptance rate over the later half of all tried so far, raised by five standard deviations of a
+    Poisson count, is taken for all that remain, and the sampling stops if they still could not fill the bank. The
+    estimate is on the safe side, since the rate only falls as identities are accepted.
+
+    Args:
+        source: where the candidates come from.
+        count: identities wanted, 1 or more.
+        ceiling: largest cosine allowed between two identities, exclusive; above -1, at most 1.
+        seed: the run's seed.
+        block_size: candidates compared at once; sets memory and speed only.
+        max_candidates: stop after so many; None takes `default_max_candidates(count)`. A file may end earlier.
+        progress: called after every block with (identities accepted, candidates tried).
+
+    Returns:
+        A bank of exactly `count` vectors with the ids "0000000", "0000001", ...; its provenance is the source's with
+        `ceiling`, `candidates` (how many were tried until the last was accepted) and, of a random source, `seed`.
+
+    Raises:
+        InputError: an argument is out of range, or fewer than `count` identities fit; the message says how many did.
+    """
+    most = _most_candidates(source, count, max_candidates)
+    _check_arguments(ceiling, seed, block_size)
+    chosen = _Chosen(count, source.width, ceiling)
+    tried = 0
+    accepted_at = [0]  # accepted_at[k]: identities accepted after k * CHECK_EVERY candidates
+    while tried < most:
+        size = min(block_size, most - tried, CHECK_EVERY - tried % CHECK_EVERY)
+        last = chosen.add(source.candidates(seed, tried, size))
+        if len(chosen) == count:
+            if progress is not None:
+                progress(count, tried + last + 1)
+            provenance = {**source.provenance, "ceiling": ceiling, "candidates": tried + last + 1}
+            if source.limit is None:
+                provenance["seed"] = seed
+            return IdentityBank(chosen.vectors, numbered_ids(count), provenance)
+        tried += size
+        if progress is not None:
+            progress(len(chosen), tried)
+        if tried % CHECK_EVERY == 0:
+            accepted_at.append(len(chosen))
+            if source.limit is None and _out_of_reach(accepted_at, count, most - tried):
+                raise InputError(
+                    f"{count} identities are out of reach under cosine {ceiling:g} from this source: after {tried} "
+                    f"candidates {len(chosen)} fit, and so few of the latest did that {most - tried} more would not be "
+                    "enough; lower --count or raise --ceiling."
+                )
+    raise InputError(
+        f"only {len(chosen)} of {count} identities fit under cosine {ceiling:g} from this source after {tried} "
+        "candidates; lower --count or raise --ceiling."
+    )
+
+
+class _Chosen:
+    """The vectors accepted so far."""
+
+    def __init__(self, capacity: int, width: int, ceiling: float) -> None:
+        self.vectors = np.empty((capacity, width), dtype=np.float32)
+        self._units = np.empty((capacity, width), dtype=np.float32)
+        self._size = 0
+        self._ceiling = ceiling
+        bound = error_bound(width)
+        # Comparisons are in float32: round the two limits outwards, so that the band between them never shrinks.
+        self._surely_below = np.nextafter(np.float32(ceiling - bound), np.float32(-np.inf))
+        self._surely_not = np.nextafter(np.float32(ceiling + bound), np.float32(np.inf))
+
+    def __len__(self) -> int:
+        return self._size
+
+    def add(self, block: np.ndarray) -> int:
+        """Accept what fits, in order, until full. Returns the block's index of the last accepted row, or -1."""
+        units = unit_rows(block)
+        fitting = self._apart_from_accepted(block, units)
+        clash = self._clashes(block, units, fitting)
+        last = -1
+        alive = np.ones(len(fitting), dtype=bool)
+        for position, row in enumerate(fitting):
+            if not alive[position]:
+                continue
+            if clash is not None:
+                alive[position + 1 :] &= ~clash[position, position + 1 :]
+            self.vectors[self._size] = block[row]
+            self._units[self._size] = units[row]
+            self._size += 1
+            last = int(row)
+            if self._size == len(self.vectors):
+                break
+        return last
+
+    def _apart_from_accepted(self, block: np.ndarray, units: np.ndarray) -> np.ndarray:
+        """Return the rows of `block` whose cosine to every accepted vector is below the ceiling."""
+        rows = np.arange(len(block))
+        for start in range(0, self._size, _ACCEPTED_COLUMNS):
+            stop = min(start + _ACCEPTED_COLUMNS, self._size)
+            cosines = units[rows] @ self._units[start:stop].T
+            highest = cosines.max(axis=1)
+            keep = highest < self._surely_not
+            for row in np.flatnonzero(keep & (highest >= self._surely_below)):
+                close = start + np.flatnonzero(cosines[row] >= self._surely_below)
+                keep[row] = all(exact_cosine(block[rows[row]], self.vectors[other]) < self._ceiling for other in close)
+            rows = rows[keep]
+            if not len(rows):
+                break
+        return rows
+
+    def _clashes(self, block: np.ndarray, units: np.ndarray, rows: np.ndarray) -> np.ndarray | None:
+        """Return which pairs of `rows` are not below the ceiling (upper triangle counts), None if no pair is."""
+        cosines = units[rows] @ units[rows].T
+        clash: np.ndarray = np.triu(cosines >= self._surely_below, k=1)
+        for first, second in np.argwhere(clash & (cosines < self._surely_not)):
+            clash[first, second] = exact_cosine(block[rows[first]], block[rows[second]]) >= self._ceiling
+        return clash if clash.any() else None
+
+
+def _out_of_reach(accepted_at: list[int], count: int, remaining: int) -> bool:
+    blocks = len(accepted_at) - 1
+    middle = blocks // 2
+    fitted = accepted_at[-1] - accepted_at[middle]
+    rate = (fitted + _STANDARD_DEVIATIONS * math.sqrt(fitted + _STANDARD_DEVIATIONS)) / (
+        (blocks - middle) * CHECK_EVERY
+    )
+    return accepted_at[-1] + min(rate, 1.0) * remaining < count
+
+
+def _most_candidates(source: CandidateSource, count: int, max_candidates: int | None) -> int:
+    if count < 1:
+        raise InputError(f"the count of identities must be 1 or more, not {count}.")
+    most = default_max_candidates(count) if max_candidates is None else max_candidates
+    if most < count:
+        raise InputError(f"{most} candidates cannot give {count} identities; allow at least as many as are wanted.")
+    if source.limit is None:
+        return most
+    if source.limit < count:
+        raise InputError(
+            f"the source holds {source.limit} vectors, fewer than the {count} identities wanted; lower --count."
+        )
+    return min(most, source.limit)
+
+
+def _check_arguments(ceiling: float, seed: int, block_size: int) -> None:
+    if not -1.0 < ceiling <= 1.0:
+        raise InputError(f"the cosine ceiling must be above -1 and at most 1, not {ceiling}.")
+    if not -_SEED_LIMIT <= seed < _SEED_LIMIT:
+        raise InputError(f"the seed must fit 64 signed bits, {seed} does not.")
+    if block_size < 1:
+        raise InputError(f"the block size must be 1 or more, not {block_size}.")
