@@ -2,6 +2,7 @@
 
 import json
 import os
+from typing import Literal
 
 import click
 
@@ -35,7 +36,7 @@ def bench(
     batch_sizes: tuple[int, ...],
     threads: tuple[int, ...],
     rounds: int,
-    device: str,
+    device: Literal["cpu", "cuda"],
     as_json: bool,
 ) -> None:
     """Measure how fast faces are generated and embedded, float32 against bfloat16.

@@ -8,24 +8,28 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from vec2face.checkpoints import load_embedder, load_generator
+from vec2face.config.generation import Compute
 from vec2face.contracts import IMAGE_SIZE
 from vec2face.errors import InputError
+from vec2face.generation.noise import Draws
+from vec2face.generation.render import Renderer, torch_threads
 from vec2face.models.embedders.base import FaceEmbedder
 from vec2face.models.generator import Vec2FaceGenerator
 from vec2face.models.generator.feature_mae import TOKENS
 
 SLOT_SECONDS = 0.2  # long against the clock's resolution, short against changes of the machine's load
 
-Pass = Callable[[], Tensor]
+Precision = Literal["float32", "bfloat16"]
+Device = Literal["cpu", "cuda"]
+Pass = Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,8 @@ def benchmark(
     batch_sizes: Sequence[int],
     threads: Sequence[int],
     rounds: int,
-    device: str,
-    on_result: Callable[[Speed], None] = lambda speed: None,
+    device: Device,
+    on_result: Callable[[Speed], None],
 ) -> list[Speed]:
     """Measure a generator and an embedder at every combination of threads and batch size.
 
@@ -61,7 +65,7 @@ def benchmark(
         batch_sizes: images a pass, each at least 1.
         threads: CPU threads, each at least 1.
         rounds: slots of each precision; the median is reported.
-        device: "cpu" or "cuda".
+        device: where to measure.
         on_result: called with each result as soon as it is known.
 
     Raises:
@@ -70,77 +74,37 @@ def benchmark(
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("this PyTorch sees no CUDA device; measure with --device cpu.")
-    networks = {
-        "generator": generator_pass(load_generator(generator), device=device),
-        "embedder": embedder_pass(load_embedder(embedder), device=device),
+    networks: dict[str, Callable[[int, Precision], Pass]] = {
+        "generator": _rendering(load_generator(generator), device),
+        "embedder": _embedding(load_embedder(embedder), device),
     }
-    results = []
+    speeds = []
     for name, prepare in networks.items():
         for count in threads:
             for batch_size in batch_sizes:
-                with _torch_threads(count):
-                    float32, bfloat16 = compare(prepare(batch_size), rounds=rounds, device=device)
-                speed = Speed(name, count, batch_size, float32 * batch_size, bfloat16 * batch_size)
+                passes = {precision: prepare(batch_size, precision) for precision in get_args(Precision)}
+                with torch_threads(count):
+                    rates = compare(passes, rounds=rounds)
+                speed = Speed(name, count, batch_size, *(rates[key] * batch_size for key in get_args(Precision)))
                 on_result(speed)
-                results.append(speed)
-    return results
+                speeds.append(speed)
+    return speeds
 
 
-def generator_pass(generator: Vec2FaceGenerator, *, device: str) -> Callable[[int], Pass]:
-    """Return what makes, for a batch size, the pass that renders one batch."""
-    generator = generator.to(device)
-    rate = generator.config.sampling_mask["mean"]
-
-    def prepare(batch_size: int) -> Pass:
-        draw = torch.Generator().manual_seed(0)
-        features = torch.randn(batch_size, generator.config.feature_dim, generator=draw).to(device)
-        noise = torch.rand(batch_size, TOKENS, generator=draw).to(device)
-        rates = torch.full((batch_size,), rate, device=device)
-        return lambda: generator(features, mask_noise=noise, mask_rate=rates).image
-
-    return prepare
-
-
-def embedder_pass(embedder: FaceEmbedder, *, device: str) -> Callable[[int], Pass]:
-    """Return what makes, for a batch size, the pass that embeds one batch."""
-    if isinstance(embedder, torch.nn.Module):
-        embedder.to(device)
-
-    def prepare(batch_size: int) -> Pass:
-        draw = torch.Generator().manual_seed(0)
-        images = (torch.rand(batch_size, 3, IMAGE_SIZE, IMAGE_SIZE, generator=draw) * 2 - 1).to(device)
-        return lambda: embedder.embed(images)
-
-    return prepare
-
-
-@torch.inference_mode()
-def compare(run: Pass, *, rounds: int, device: str) -> tuple[float, float]:
-    """Return the median rates of `run` in float32 and in bfloat16 autocast, in passes per second."""
-    kind = torch.device(device).type
-    precisions = [torch.float32, torch.bfloat16]
-    passes: dict[torch.dtype, int] = {}
-    rates: dict[torch.dtype, list[float]] = {dtype: [] for dtype in precisions}
-
-    def timed(dtype: torch.dtype, count: int) -> float:
-        with torch.autocast(kind, dtype=torch.bfloat16, enabled=dtype is torch.bfloat16):
-            start = time.perf_counter()
-            for _ in range(count):
-                run()
-            if kind == "cuda":
-                torch.cuda.synchronize()
-            return time.perf_counter() - start
-
-    for dtype in precisions:
-        timed(dtype, 1)  # the first pass also allocates memory and chooses kernels
-        passes[dtype] = max(1, round(SLOT_SECONDS / timed(dtype, 1)))
+def compare(passes: Mapping[Precision, Pass], *, rounds: int) -> dict[Precision, float]:
+    """Return the median rate of each of `passes`, in passes per second, timing them in turn."""
+    slots = {}
+    rates: dict[Precision, list[float]] = {precision: [] for precision in passes}
+    for precision, run in passes.items():
+        run()  # the first pass also allocates memory and chooses kernels
+        slots[precision] = max(1, round(SLOT_SECONDS / _seconds(run, 1)))
     for _ in range(rounds):
-        for dtype in precisions:
-            rates[dtype].append(passes[dtype] / timed(dtype, passes[dtype]))
-    return statistics.median(rates[torch.float32]), statistics.median(rates[torch.bfloat16])
+        for precision, run in passes.items():
+            rates[precision].append(slots[precision] / _seconds(run, slots[precision]))
+    return {precision: statistics.median(measured) for precision, measured in rates.items()}
 
 
-def machine_facts(device: str) -> dict[str, Any]:
+def machine_facts(device: Device) -> dict[str, Any]:
     """Say what the numbers were measured on."""
     return {
         "device": torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine(),
@@ -151,11 +115,49 @@ def machine_facts(device: str) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def _torch_threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def _seconds(run: Pass, count: int) -> float:
+    start = time.perf_counter()
+    for _ in range(count):
+        run()
+    return time.perf_counter() - start
+
+
+def _rendering(generator: Vec2FaceGenerator, device: Device) -> Callable[[int, Precision], Pass]:
+    """Batches as `generate` renders them, from vectors and masks to 8-bit pixels in memory."""
+    mask = generator.config.sampling_mask
+
+    def prepare(batch_size: int, precision: Precision) -> Pass:
+        compute = Compute(dtype=precision, batch_size=batch_size, device=device)
+        renderer = Renderer(generator=generator, compute=compute, mask_ratio_min=mask["min"])
+        rng = np.random.default_rng(0)
+        draws = Draws(
+            identity=np.zeros(batch_size, np.int64),
+            image=np.arange(batch_size),
+            features=rng.standard_normal((batch_size, generator.config.feature_dim), np.float32),
+            sigma=np.zeros(batch_size, np.float32),
+            seed=np.zeros(batch_size, np.uint64),
+            mask_noise=rng.random((batch_size, TOKENS), np.float32),
+            mask_rate=np.full(batch_size, mask["mean"], np.float32),
+        )
+        return lambda: list(renderer.render([draws]))
+
+    return prepare
+
+
+def _embedding(embedder: FaceEmbedder, device: Device) -> Callable[[int, Precision], Pass]:
+    """Batches of images in memory to embeddings in the CPU's memory."""
+    if isinstance(embedder, torch.nn.Module):
+        embedder.to(device)
+
+    def prepare(batch_size: int, precision: Precision) -> Pass:
+        pixels = np.random.default_rng(0).uniform(-1, 1, (batch_size, 3, IMAGE_SIZE, IMAGE_SIZE))
+        images = torch.from_numpy(pixels.astype(np.float32)).to(device)
+
+        @torch.inference_mode()
+        def run() -> torch.Tensor:
+            with torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"):
+                return embedder.embed(images).cpu()
+
+        return run
+
+    return prepare
