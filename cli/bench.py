@@ -9,9 +9,7 @@ import click
 
 @click.command()
 @click.option("--weights", default="embedded", show_default=True, help="Generator: registry name, folder or hub id.")
-@click.option(
-    "--embedder", default="embedded", show_default=True, help="Embedder: registry name, folder or ONNX file."
-)
+@click.option("--embedder", default="embedded", show_default=True, help="Embedder: registry name, folder or ONNX file.")
 @click.option(
     "--batch-size",
     "batch_sizes",
