@@ -62,9 +62,9 @@ def test_an_ambiguous_name_is_refused_with_the_full_names(monkeypatch: pytest.Mo
 
 def test_load_recipe_reads_a_file_and_a_shipped_name_alike(tmp_path: Path) -> None:
     copied = library.copy_recipe("pack/embedded", tmp_path)
-    assert library.load_recipe("pack", str(copied), PackRecipe) == library.load_recipe("pack", "embedded", PackRecipe)
+    assert library.load_recipe(str(copied), PackRecipe) == library.load_recipe("embedded", PackRecipe)
     with pytest.raises(ConfigError, match=r"cannot read the recipe .*missing\.yaml"):
-        library.load_recipe("pack", str(tmp_path / "missing.yaml"), PackRecipe)
+        library.load_recipe(str(tmp_path / "missing.yaml"), PackRecipe)
 
 
 def test_copy_keeps_every_byte_and_overwrites_nothing(tmp_path: Path, repo_root: Path) -> None:

@@ -123,18 +123,13 @@ def recipe_values(reference: str, *, kind: str) -> tuple[dict[str, Any], str]:
     return recipe.values(), recipe.name
 
 
-def load_recipe(kind: str, reference: str, schema: type[SchemaT]) -> SchemaT:
-    """Read and validate a recipe; `reference` as in `recipe_values`.
-
-    Args:
-        kind: one of `KINDS`.
-        reference: a YAML file, or the name of a shipped recipe of that kind.
-        schema: the kind's schema, which gives the result its type.
+def load_recipe(reference: str, schema: type[SchemaT]) -> SchemaT:
+    """Read and validate a recipe of the kind that `schema` stands for; `reference` as in `recipe_values`.
 
     Raises:
         ConfigError: there is no such recipe, or it does not fit its schema; every problem is named.
     """
-    values, where = recipe_values(reference, kind=kind)
+    values, where = recipe_values(reference, kind=_kind_of(schema))
     return parse(schema, values, where=where)
 
 
@@ -167,6 +162,10 @@ def validate_file(path: Path, *, kind: str | None = None) -> str:
     kind = kind or _guess_kind(values, path)
     parse(schema_for(kind), values, where=str(path))
     return kind
+
+
+def _kind_of(schema: type[Schema]) -> str:
+    return next(kind for kind, name in KINDS.items() if name == f"{schema.__module__}:{schema.__qualname__}")
 
 
 def _guess_kind(values: Mapping[str, Any], path: Path) -> str:
