@@ -33,5 +33,9 @@ class StorageError(Vec2FaceError):
     """The disk is full, read-only or out of reach."""
 
 
+class WorkerError(Vec2FaceError):
+    """A worker process died; what was finished stays."""
+
+
 class MissingDependencyError(Vec2FaceError):
     """An optional package is not installed; the message names the install command."""

@@ -70,17 +70,16 @@ class Identities(Schema):
             return self.source
         return self.source or "pca"
 
+    def sampling(self) -> tuple[int, float]:
+        """Return count and ceiling of a sampling, with the values that null stands for."""
+        return (100 if self.count is None else self.count, 0.3 if self.ceiling is None else self.ceiling)
+
     def resolved(self) -> "Identities":
-        """The same request with the values that null stands for."""
+        """Return the same request with the values that null stands for."""
         if self.sampled_from is None:
             return self
-        return self.model_copy(
-            update={
-                "source": self.sampled_from,
-                "count": 100 if self.count is None else self.count,
-                "ceiling": 0.3 if self.ceiling is None else self.ceiling,
-            }
-        )
+        count, ceiling = self.sampling()
+        return self.model_copy(update={"source": self.sampled_from, "count": count, "ceiling": ceiling})
 
 
 class SigmaShare(Schema):
@@ -162,7 +161,7 @@ class Compute(Schema):
     """What may change the last bits of an image, and so belongs to the plan, not to the machine."""
 
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="precision of the generator's arithmetic")
-    batch_size: Count = Field(16, description="images rendered together")
+    batch_size: Count = Field(32, description="images rendered together")
     threads_per_worker: Count = Field(1, description="CPU threads of each rendering process")
     device: Literal["cpu", "cuda"] = Field("cpu", description="where images are rendered")
 

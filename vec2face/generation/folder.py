@@ -1,0 +1,194 @@
+"""The dataset folder: its layout, what may stand in it, and whether it can be written. No torch here."""
+
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vec2face.errors import DatasetError, StorageError
+from vec2face.fileio.atomic import explain_os_error
+from vec2face.generation.plan import FORMAT, Plan, differences
+
+# Names that `vec2face.fileio.atomic` gives unfinished files; what a killed run leaves behind.
+_LEFTOVER = re.compile(r"^\..+\.\d+\.tmp$")
+_SHARD_FILE = re.compile(r"^(\d{6,})\.(tar|json)$")
+
+# Measured on 112x112 faces, rounded up: encoded bytes an image. Members are padded and headed to tar blocks besides.
+_IMAGE_BYTES = {"jpeg": 8_000, "png": 30_000, "webp": 22_000}
+_MEMBER_OVERHEAD = 3 * 512 + 3 * 256 + 512
+
+
+@dataclass(frozen=True)
+class DatasetFolder:
+    """Paths inside a dataset."""
+
+    root: Path
+
+    @property
+    def description(self) -> Path:
+        """The resolved recipe, fingerprint, digests and versions."""
+        return self.root / "dataset.json"
+
+    @property
+    def identities(self) -> Path:
+        """The identity bank."""
+        return self.root / "identities.safetensors"
+
+    @property
+    def shards(self) -> Path:
+        """The folder of archives and manifests."""
+        return self.root / "shards"
+
+    @property
+    def metadata(self) -> Path:
+        """The table with a row per image."""
+        return self.root / "metadata.parquet"
+
+    def archive(self, shard: int) -> Path:
+        """The archive of a shard."""
+        return self.shards / f"{shard:06d}.tar"
+
+    def manifest(self, shard: int) -> Path:
+        """The manifest of a shard."""
+        return self.shards / f"{shard:06d}.json"
+
+
+def read_description(folder: DatasetFolder) -> dict[str, Any]:
+    """Read `dataset.json`.
+
+    Raises:
+        DatasetError: it is missing or damaged, or of a format this version does not know.
+    """
+    path = folder.description
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        known = {"format", "fingerprint", "determinants", "recipe", "identities", "images", "shards"}
+        damaged = not isinstance(values, dict) or not known <= set(values)
+    except FileNotFoundError:
+        raise DatasetError(f"{folder.root} is not a dataset: it has no {path.name}.") from None
+    except OSError as error:
+        raise DatasetError(f"cannot read {path}: {error.strerror or error}.") from None
+    except ValueError:
+        damaged = True
+    if damaged:
+        raise DatasetError(f"{path} is damaged; generate the dataset again into an empty folder.")
+    if values["format"] != FORMAT:
+        raise DatasetError(f"{path} is of format {values['format']}; this version reads format {FORMAT}.")
+    return dict(values)
+
+
+def check_destination(folder: DatasetFolder) -> None:
+    """Make the folder if need be, and make sure that a dataset can be written or resumed there.
+
+    Raises:
+        DatasetError: the folder holds files that are not a dataset's, or shards of another kind.
+        StorageError: the folder cannot be made or written.
+    """
+    root = folder.root
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        probe = root / f".write-check.{os.getpid()}.tmp"
+        probe.write_bytes(b"x")
+        probe.unlink()
+        entries = sorted(entry.name for entry in root.iterdir() if not _LEFTOVER.match(entry.name))
+        shard_files = sorted(entry.name for entry in folder.shards.iterdir()) if folder.shards.is_dir() else []
+    except FileExistsError:
+        raise StorageError(f"{root} is a file, not a folder; choose another output folder.") from None
+    except OSError as error:
+        raise explain_os_error(error, root) from None
+    if folder.description.name not in entries:
+        if entries:
+            raise DatasetError(
+                f"{root} holds {entries[0]!r}, which is not part of a dataset; choose an empty or a new folder."
+            )
+        return
+    for name in shard_files:
+        if not _SHARD_FILE.match(name) and not _LEFTOVER.match(name):
+            raise DatasetError(f"{folder.shards} holds {name!r}, which is not part of the dataset; move it elsewhere.")
+
+
+def refuse_other_plan(folder: DatasetFolder, plan: Plan) -> None:
+    """Make sure that a dataset in the folder, if there is one, is of this plan.
+
+    Raises:
+        DatasetError: the folder holds another plan's dataset; the message names each field that differs.
+    """
+    if not folder.description.exists():
+        return
+    # Through JSON, so that both sides are made of the same types.
+    wanted = json.loads(json.dumps(plan.determinants()))
+    differing = differences(read_description(folder)["determinants"], wanted)
+    if differing:
+        raise DatasetError(
+            f"{folder.root} holds a dataset made with other settings ({'; '.join(differing)}); "
+            "run the first command again to continue it, or choose another folder."
+        )
+    for shard in _shards_on_disk(folder):
+        if shard >= plan.shard_count:
+            raise DatasetError(f"{folder.archive(shard)} is beyond the plan's last shard; move it elsewhere.")
+
+
+def check_space(folder: DatasetFolder, plan: Plan, *, images: int) -> None:
+    """Raise `StorageError` unless the disk has room for about this many more images."""
+    needed = images * (_IMAGE_BYTES[plan.recipe.image.format] + _MEMBER_OVERHEAD)
+    free = shutil.disk_usage(folder.root).free
+    if needed > free:
+        raise StorageError(
+            f"{folder.root} needs about {_size(needed)} for {images} images, but the disk has {_size(free)} free; "
+            "free some space or choose another folder."
+        )
+
+
+def remove_leftovers(folder: DatasetFolder) -> None:
+    """Remove the unfinished files that a killed run left behind. Raises `StorageError`."""
+    for parent in (folder.root, folder.shards):
+        for entry in parent.iterdir() if parent.is_dir() else ():
+            if _LEFTOVER.match(entry.name):
+                try:
+                    entry.unlink(missing_ok=True)
+                except OSError as error:
+                    raise explain_os_error(error, entry) from None
+
+
+@contextmanager
+def exclusive(folder: DatasetFolder) -> Iterator[None]:
+    """Hold the folder against a second run; the hold ends with the process, however that ends.
+
+    Where the file system or the platform has no advisory locks, nothing is held.
+
+    Raises:
+        DatasetError: another run is writing to the folder.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    descriptor = os.open(folder.root, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DatasetError(
+                f"another run is writing to {folder.root}; wait until it ends, or choose another folder."
+            ) from None
+        except OSError:
+            pass  # no locks here (some network file systems): files are atomic, so two runs at worst do work twice
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _shards_on_disk(folder: DatasetFolder) -> list[int]:
+    names = [entry.name for entry in folder.shards.iterdir()] if folder.shards.is_dir() else []
+    return sorted({int(match[1]) for match in map(_SHARD_FILE.match, names) if match})
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

@@ -1,0 +1,138 @@
+"""Find what a recipe asks for - the generator and the identity bank - and make the plan."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vec2face.checkpoints import digest, load_generator
+from vec2face.config.generation import GenerateRecipe
+from vec2face.errors import DatasetError, InputError
+from vec2face.fileio.atomic import sha256_file
+from vec2face.generation.bank_digest import content_digest
+from vec2face.generation.folder import DatasetFolder, check_destination, read_description
+from vec2face.generation.plan import BankFacts, GeneratorFacts, Plan, make_plan
+from vec2face.generation.reference import bank_from_photos
+from vec2face.identities import IdentityBank, sample
+from vec2face.identities.sources import CandidateSource, FileSource, GaussianSource, PcaSource
+from vec2face.identities.statistics import EMBEDDED_STATISTICS
+from vec2face.progress import ProgressReporter, SilentProgress
+
+
+def prepare(
+    recipe: GenerateRecipe, out: Path, *, progress: ProgressReporter | None = None
+) -> tuple[Plan, IdentityBank]:
+    """Check the destination, read the generator's facts, find or sample the identities, and plan.
+
+    A bank that an earlier run left in `out` is used again where it was asked for in the same way, so that resuming a
+    run does not repeat its sampling, and a dataset can be mended after its bank file is gone.
+
+    Raises:
+        Vec2FaceError: anything that would make the run fail later: an unusable folder, missing weights, a bank of
+            another width, more identities than the source can give, a photograph without a face.
+    """
+    progress = progress or SilentProgress()
+    folder = DatasetFolder(out)
+    check_destination(folder)
+    generator = generator_facts(recipe.weights)
+    recorded = _recorded_identities(folder)
+    request = _request(recipe, recorded.get("request", {}))
+    bank = _kept_bank(folder, recorded, request) or _new_bank(recipe, generator, progress)
+    facts = BankFacts(sha256=content_digest(bank), count=len(bank), dim=bank.width)
+    return make_plan(recipe, bank=facts, generator=generator, request=request), bank
+
+
+def generator_facts(reference: str) -> GeneratorFacts:
+    """Read what a plan needs to know of a generator. Raises `WeightsError` where the reference cannot be loaded."""
+    config = load_generator(reference).config
+    return GeneratorFacts(
+        sha256=digest(reference),
+        feature_dim=config.feature_dim,
+        feature_space=config.feature_space,
+        sigma_unit=config.sigma_unit,
+        sampling_mask=dict(config.sampling_mask),
+    )
+
+
+def _new_bank(recipe: GenerateRecipe, generator: GeneratorFacts, progress: ProgressReporter) -> IdentityBank:
+    identities = recipe.identities
+    if identities.photos is not None:
+        bank = bank_from_photos(identities.photos, generator.feature_space, threads=recipe.compute.threads_per_worker)
+        return _first(bank, identities.count, "the photographs give")
+    if identities.bank is not None:
+        return _first(IdentityBank.load(identities.bank), identities.count, f"{identities.bank} holds")
+    source = _source(recipe, generator)
+    # Before sampling, which may take long.
+    IdentityBank(source.candidates(recipe.seed, 0, 1), ("0",)).require_width("the generator", generator.feature_dim)
+    count, ceiling = identities.sampling()
+    progress.begin("choosing identities", total=count, unit="identities")
+    accepted = 0
+
+    def report(fitting: int, tried: int) -> None:
+        nonlocal accepted
+        progress.advance(fitting - accepted, note=f"{tried} candidates tried")
+        accepted = fitting
+
+    return sample(source, count=count, ceiling=ceiling, seed=recipe.seed, progress=report)
+
+
+def _source(recipe: GenerateRecipe, generator: GeneratorFacts) -> CandidateSource:
+    identities = recipe.identities
+    if identities.sampled_from == "gaussian":
+        return GaussianSource(generator.feature_dim, identities.standard_deviation or generator.sigma_unit)
+    if identities.sampled_from == "file" and identities.candidates is not None:
+        return FileSource(identities.candidates)
+    return PcaSource(identities.statistics or EMBEDDED_STATISTICS)
+
+
+def _first(bank: IdentityBank, count: int | None, who: str) -> IdentityBank:
+    if count is None or count == len(bank):
+        return bank
+    if count > len(bank):
+        raise InputError(f"{count} identities are asked for, but {who} only {len(bank)}; lower the count.")
+    return IdentityBank(bank.vectors[:count], bank.ids[:count], {**bank.provenance, "first": count})
+
+
+def _request(recipe: GenerateRecipe, recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe how the bank is asked for: the recipe's section, and the digests of the files it names.
+
+    A file that has gone since is taken to be what it was in the recorded request.
+    """
+    identities = recipe.identities.resolved()
+    photos = identities.photos
+    files = {
+        "bank": identities.bank,
+        "candidates": identities.candidates,
+        "statistics": (identities.statistics or EMBEDDED_STATISTICS) if identities.sampled_from == "pca" else None,
+        "detector": photos.detector if photos else None,
+    }
+    known = recorded.get("files", {})
+    return {
+        "seed": recipe.seed if identities.sampled_from else None,
+        "weights": recipe.weights if photos or identities.sampled_from == "gaussian" else None,
+        "section": identities.model_dump(mode="json"),
+        "files": {
+            name: sha256_file(path) if path.is_file() else known.get(name) for name, path in files.items() if path
+        },
+    }
+
+
+def _recorded_identities(folder: DatasetFolder) -> dict[str, Any]:
+    if not folder.description.exists():
+        return {}
+    return dict(read_description(folder)["identities"])
+
+
+def _kept_bank(folder: DatasetFolder, recorded: Mapping[str, Any], request: Mapping[str, Any]) -> IdentityBank | None:
+    """Return the bank in the folder if it is what `request` would give; photographs are always read anew."""
+    if not recorded or request["section"]["photos"] is not None or not folder.identities.is_file():
+        return None
+    before = {**recorded["request"], "section": {**recorded["request"]["section"], "count": None}}
+    now = {**request, "section": {**request["section"], "count": None}}
+    same_count = request["section"]["count"] in (recorded["request"]["section"]["count"], recorded["count"])
+    if before != now or not same_count:
+        return None
+    try:
+        bank = IdentityBank.load(folder.identities)
+    except (InputError, DatasetError):
+        return None
+    return bank if content_digest(bank) == recorded["sha256"] else None

@@ -1,0 +1,72 @@
+"""The manifest of a shard: written last, so that its presence says the shard is finished. No torch here."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError, model_validator
+
+from vec2face.config.base import Schema
+from vec2face.errors import DatasetError
+from vec2face.fileio.atomic import write_json
+
+KEPT = "kept"
+
+
+class Samples(Schema):
+    """A column each for what was drawn for the images of a shard, in order; rejected images included."""
+
+    key: tuple[str, ...] = Field(description="name of the image inside the shard")
+    identity: tuple[int, ...] = Field(description="index of the identity, which is also its label")
+    identity_name: tuple[str, ...] = Field(description="id of the identity in the bank")
+    image: tuple[int, ...] = Field(description="index of the image within its identity")
+    seed: tuple[int, ...] = Field(description="64-bit seed of the image's variation")
+    sigma: tuple[float, ...] = Field(description="strength of the perturbation, in sigma units")
+    mask_rate: tuple[float, ...] = Field(description="share of face tokens that were masked")
+    status: tuple[str, ...] = Field(description=f"'{KEPT}', or why the image was left out")
+
+    @model_validator(mode="after")
+    def _same_length(self) -> "Samples":
+        if len({len(getattr(self, name)) for name in type(self).model_fields}) != 1:
+            raise ValueError("the columns differ in length")
+        return self
+
+    @property
+    def rejects(self) -> int:
+        """Images left out of the archive."""
+        return sum(status != KEPT for status in self.status)
+
+
+class ShardManifest(Schema):
+    """What a finished shard holds."""
+
+    shard: int = Field(ge=0, description="index of the shard")
+    plan: str = Field(description="fingerprint of the plan it was rendered under")
+    count: int = Field(ge=0, description="images in the archive")
+    rejects: int = Field(ge=0, description="images rendered but left out; see samples.status")
+    size: int = Field(ge=0, description="bytes of the archive")
+    sha256: str = Field(description="digest of the archive")
+    samples: Samples
+
+    @model_validator(mode="after")
+    def _counts_agree(self) -> "ShardManifest":
+        if self.rejects != self.samples.rejects or self.count + self.rejects != len(self.samples.key):
+            raise ValueError("count and rejects do not agree with the samples")
+        return self
+
+
+def write_manifest(path: Path, manifest: ShardManifest) -> None:
+    """Write a manifest atomically. Raises `StorageError`."""
+    values: dict[str, Any] = manifest.model_dump(mode="json")
+    write_json(path, values)
+
+
+def read_manifest(path: Path) -> ShardManifest:
+    """Read a manifest. Raises `DatasetError` if it is missing, unreadable, or not a manifest."""
+    try:
+        return ShardManifest.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise DatasetError(f"{path} is missing.") from None
+    except OSError as error:
+        raise DatasetError(f"cannot read {path}: {error.strerror or error}.") from None
+    except ValidationError:
+        raise DatasetError(f"{path} is damaged: it is not a shard's manifest.") from None

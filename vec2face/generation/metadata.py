@@ -1,0 +1,71 @@
+"""`metadata.parquet`: a row per image, streamed from the shards' manifests. No torch here.
+
+Measured columns are added later, by the audit.
+"""
+
+from collections.abc import Callable
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vec2face.fileio.atomic import atomic_write
+from vec2face.generation.folder import DatasetFolder
+from vec2face.generation.manifest import ShardManifest, read_manifest
+
+SCHEMA = pa.schema(
+    [
+        pa.field("key", pa.string(), metadata={"meaning": "name of the image inside its shard"}),
+        pa.field("shard", pa.int32(), metadata={"meaning": "index of the shard"}),
+        pa.field("identity", pa.int32(), metadata={"meaning": "index of the identity in the bank, and class label"}),
+        pa.field("identity_name", pa.string(), metadata={"meaning": "id of the identity in the bank"}),
+        pa.field("image", pa.int32(), metadata={"meaning": "index of the image within its identity"}),
+        pa.field("seed", pa.uint64(), metadata={"meaning": "seed of the image's perturbation"}),
+        pa.field("sigma", pa.float32(), metadata={"meaning": "strength of the perturbation, in sigma units"}),
+        pa.field("mask_rate", pa.float32(), metadata={"meaning": "share of face tokens that were masked"}),
+        pa.field("status", pa.string(), metadata={"meaning": "'kept', or why the image is not in the shard"}),
+    ]
+)
+
+
+def write_metadata(folder: DatasetFolder, shards: int, on_shard: Callable[[], None]) -> int:
+    """Write the table atomically, one row group a shard, and return its number of rows.
+
+    Args:
+        folder: the dataset, all of whose shards are finished.
+        shards: their number.
+        on_shard: called after each.
+
+    Raises:
+        DatasetError: a manifest cannot be read.
+        StorageError: the table cannot be written.
+    """
+    rows = 0
+    with atomic_write(folder.metadata) as stream, pq.ParquetWriter(stream, SCHEMA, compression="zstd") as writer:
+        for index in range(shards):
+            table = _table(read_manifest(folder.manifest(index)))
+            writer.write_table(table, row_group_size=max(1, table.num_rows))
+            rows += table.num_rows
+            on_shard()
+    return rows
+
+
+def metadata_problem(folder: DatasetFolder, rows: int) -> str | None:
+    """Say what is wrong with the table, or None if it has `rows` rows and every column of `SCHEMA`."""
+    try:
+        facts = pq.read_metadata(folder.metadata)
+    except FileNotFoundError:
+        return "missing"
+    except (OSError, pa.ArrowException) as error:
+        return f"unreadable ({str(error).splitlines()[0]})"
+    columns = set(facts.schema.names)
+    if absent := [name for name in SCHEMA.names if name not in columns]:
+        return f"without the column {absent[0]}"
+    if facts.num_rows != rows:
+        return f"of {facts.num_rows} rows instead of {rows}"
+    return None
+
+
+def _table(manifest: ShardManifest) -> pa.Table:
+    columns = manifest.samples.model_dump()
+    columns["shard"] = [manifest.shard] * len(columns["key"])
+    return pa.table({name: pa.array(columns[name], SCHEMA.field(name).type) for name in SCHEMA.names}, schema=SCHEMA)

@@ -1,0 +1,195 @@
+"""The plan of a dataset: everything that decides its bytes, and how they are cut into shards. No torch here."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from importlib.metadata import version
+from typing import Any
+
+from vec2face.config.base import parse
+from vec2face.config.generation import GenerateRecipe, MaskRate
+from vec2face.contracts import require_same_width
+from vec2face.fileio.atomic import fingerprint
+
+# Raise it whenever equal recipes begin to give other bytes: another order of draws, member order, JSON layout.
+FORMAT = 1
+
+# Libraries whose release can change a pixel, an encoded byte or a random draw.
+DECISIVE_LIBRARIES = ("torch", "pillow", "numpy")
+
+
+def sample_key(identity: int, image: int) -> str:
+    """Return the name of an image: identity and image index, padded so that names sort in the order of numbers."""
+    return f"{identity:07d}_{image:04d}"
+
+
+@dataclass(frozen=True)
+class BankFacts:
+    """What the plan knows of the identity bank.
+
+    Attributes:
+        sha256: digest of ids and vectors (see `generation.inputs.content_digest`).
+        count: identities.
+        dim: width of a vector.
+    """
+
+    sha256: str
+    count: int
+    dim: int
+
+
+@dataclass(frozen=True)
+class GeneratorFacts:
+    """What the plan knows of the generator.
+
+    Attributes:
+        sha256: digest of the weights.
+        feature_dim: width of the vectors it takes.
+        feature_space: name of the embedder whose vectors it takes.
+        sigma_unit: standard deviation, in raw feature units a dimension, that a sigma of 1 means.
+        sampling_mask: "min", "max", "mean", "std" of the mask rate it is meant to be sampled with.
+    """
+
+    sha256: str
+    feature_dim: int
+    feature_space: str
+    sigma_unit: float
+    sampling_mask: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class ShardPlan:
+    """One archive: `identities` consecutive identities from `first_identity` on, `images` images in all."""
+
+    index: int
+    first_identity: int
+    identities: int
+    images: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A resolved recipe together with what its inputs turned out to be. Made by `make_plan`.
+
+    Attributes:
+        recipe: no value that null stands for is left open.
+        mask: distribution of the mask rate in use.
+        bank, generator: the inputs.
+        request: how the bank was asked for, so that a resumed run need not sample it again; decides no byte.
+        versions: library -> release, of `DECISIVE_LIBRARIES`.
+    """
+
+    recipe: GenerateRecipe
+    mask: MaskRate
+    bank: BankFacts
+    generator: GeneratorFacts
+    versions: Mapping[str, str]
+    request: Mapping[str, Any]
+
+    @property
+    def images(self) -> int:
+        """Images of the whole dataset."""
+        return self.bank.count * self.recipe.images_per_identity
+
+    @property
+    def shard_count(self) -> int:
+        """Number of shards."""
+        return -(-self.bank.count // self.recipe.shards.identities_per_shard)
+
+    def shard(self, index: int) -> ShardPlan:
+        """Return the shard with this index, 0 to `shard_count` - 1."""
+        size = self.recipe.shards.identities_per_shard
+        first = index * size
+        identities = min(size, self.bank.count - first)
+        return ShardPlan(index, first, identities, identities * self.recipe.images_per_identity)
+
+    @property
+    def shards(self) -> list[ShardPlan]:
+        """All shards in order."""
+        return [self.shard(index) for index in range(self.shard_count)]
+
+    def determinants(self) -> dict[str, Any]:
+        """Everything that decides the dataset's bytes, under the name a user knows it by.
+
+        Paths are not among them: a bank or a checkpoint may move, its digest decides.
+        """
+        recipe = self.recipe
+        return {
+            "format": FORMAT,
+            "name": recipe.name,
+            "seed": recipe.seed,
+            "images_per_identity": recipe.images_per_identity,
+            "identities.count": self.bank.count,
+            "identities (sha256)": self.bank.sha256,
+            "weights (sha256)": self.generator.sha256,
+            "weights.sigma_unit": self.generator.sigma_unit,
+            "variation.mixture": [[part.sigma, part.share] for part in recipe.variation.mixture],
+            "mask": self.mask.model_dump(mode="json"),
+            "image.format": recipe.image.format,
+            "image.quality": recipe.image.quality,
+            "shards.identities_per_shard": recipe.shards.identities_per_shard,
+            "compute.dtype": recipe.compute.dtype,
+            "compute.batch_size": recipe.compute.batch_size,
+            "compute.threads_per_worker": recipe.compute.threads_per_worker,
+            "compute.device": recipe.compute.device,
+            **{f"{library} release": release for library, release in self.versions.items()},
+        }
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of `determinants()`: two runs with the same one write the same shards."""
+        return fingerprint(self.determinants())
+
+    def describe(self) -> dict[str, Any]:
+        """The content of `dataset.json`."""
+        return {
+            "format": FORMAT,
+            "name": self.recipe.name,
+            "fingerprint": self.fingerprint,
+            "determinants": self.determinants(),
+            "recipe": self.recipe.model_dump(mode="json"),
+            "generator": asdict(self.generator),
+            "identities": {**asdict(self.bank), "request": dict(self.request)},
+            "images": self.images,
+            "shards": self.shard_count,
+        }
+
+
+def make_plan(
+    recipe: GenerateRecipe, *, bank: BankFacts, generator: GeneratorFacts, request: Mapping[str, Any]
+) -> Plan:
+    """Join a recipe with its inputs; `vec2face.generation.inputs.prepare` finds them.
+
+    Raises:
+        ContractError: the bank's vectors are not of the width the generator takes.
+        ConfigError: the generator's own sampling mask is unusable.
+    """
+    require_same_width("the identity bank", bank.dim, "the generator", generator.feature_dim)
+    mask = recipe.mask or parse(MaskRate, generator.sampling_mask, where="the generator's sampling_mask")
+    identities = recipe.identities.resolved().model_copy(update={"count": bank.count})
+    return Plan(
+        recipe=recipe.resolved().model_copy(update={"identities": identities, "mask": mask}),
+        mask=mask,
+        bank=bank,
+        generator=generator,
+        versions={library: version(library) for library in DECISIVE_LIBRARIES},
+        request=request,
+    )
+
+
+def differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Name each determinant that two plans do not share, with both values, as "seed: 1 there, 2 wanted"."""
+    absent = object()
+    lines = []
+    for key in [*wanted, *(key for key in recorded if key not in wanted)]:
+        there, here = recorded.get(key, absent), wanted.get(key, absent)
+        if there != here:
+            lines.append(f"{key}: {_shown(there, absent)} there, {_shown(here, absent)} wanted")
+    return lines
+
+
+def _shown(value: Any, absent: object) -> str:
+    if value is absent:
+        return "nothing"
+    text = str(value)
+    return f"{text[:12]}..." if len(text) == 64 and text.isalnum() else text

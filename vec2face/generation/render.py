@@ -1,0 +1,112 @@
+"""Rendering: draws in, 8-bit pixels out, in batches of one fixed size."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vec2face.config.generation import Compute
+from vec2face.errors import ConfigError
+from vec2face.generation.noise import Draws
+from vec2face.models.generator.generator import Vec2FaceGenerator
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A rendered batch.
+
+    Attributes:
+        draws: what it was rendered from.
+        pixels: uint8 `(B, 112, 112, 3)` RGB.
+        finite: bool `(B,)`; False where the network gave NaN or infinity, and the pixels mean nothing.
+    """
+
+    draws: Draws
+    pixels: np.ndarray
+    finite: np.ndarray
+
+
+class Renderer:
+    """Holds a generator ready to render.
+
+    Every batch has the plan's size, the last one filled up with copies, so that an image is computed by the same
+    kernels wherever its batch ends. bfloat16 is autocast: masks and draws stay float32 and only the network's products
+    are rounded; on CPUs with bfloat16 instructions it is about twice as fast.
+
+    Args:
+        generator: a `Vec2FaceGenerator`; it is moved to the device and to eval mode.
+        compute: precision, batch size and device of the plan.
+        mask_ratio_min: share of tokens dropped from the encoder.
+        device_index: which GPU, when there are several.
+
+    Raises:
+        ConfigError: the device is "cuda" and there is none.
+    """
+
+    def __init__(
+        self, *, generator: Vec2FaceGenerator, compute: Compute, mask_ratio_min: float, device_index: int = 0
+    ) -> None:
+        if compute.device == "cuda" and not torch.cuda.is_available():
+            raise ConfigError("compute.device is cuda, but no CUDA GPU is visible; use cpu, or mend the driver.")
+        if compute.device == "cuda":
+            self.device = torch.device("cuda", device_index % torch.cuda.device_count())
+        else:
+            self.device = torch.device("cpu")
+        self.generator = generator.eval().to(device=self.device, memory_format=torch.channels_last)
+        self.batch_size = compute.batch_size
+        self.mask_ratio_min = mask_ratio_min
+        self._bfloat16 = compute.dtype == "bfloat16"
+
+    def render(self, batches: Iterable[Draws]) -> Iterator[Rendered]:
+        """Render batches in order. One is always under way while the one before it is used, for the GPU's sake."""
+        under_way: tuple[Draws, Tensor, Tensor] | None = None
+        for draws in batches:
+            started = (draws, *self._start(draws))
+            if under_way is not None:
+                yield _finish(*under_way)
+            under_way = started
+        if under_way is not None:
+            yield _finish(*under_way)
+
+    @torch.inference_mode()
+    def _start(self, draws: Draws) -> tuple[Tensor, Tensor]:
+        with (
+            torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16),
+            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
+        ):
+            image = self.generator(
+                self._padded(draws.features),
+                mask_noise=self._padded(draws.mask_noise),
+                mask_rate=self._padded(draws.mask_rate),
+                mask_ratio_min=self.mask_ratio_min,
+            ).image[: len(draws)]
+        return to_pixels(image), torch.isfinite(image).flatten(1).all(dim=1)
+
+    def _padded(self, rows: np.ndarray) -> Tensor:
+        missing = self.batch_size - len(rows)
+        filled = np.concatenate([rows, np.repeat(rows[-1:], missing, axis=0)]) if missing else rows
+        return torch.from_numpy(filled).to(self.device)
+
+
+def to_pixels(image: Tensor) -> Tensor:
+    """Map `(B, 3, H, W)` in [-1, 1] to uint8 `(B, H, W, 3)`: round((x + 1) * 127.5), halves to even, clipped."""
+    scaled = ((image.float() + 1.0) * 127.5).round_().clamp_(0.0, 255.0).nan_to_num_(0.0)
+    return scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Use `count` CPU threads inside a torch operation, and restore the former number after."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _finish(draws: Draws, pixels: Tensor, finite: Tensor) -> Rendered:
+    return Rendered(draws, pixels.cpu().numpy(), finite.cpu().numpy())

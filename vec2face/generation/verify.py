@@ -1,0 +1,106 @@
+"""Re-hash a dataset and name what is missing or damaged. No torch here."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vec2face.errors import DatasetError, InputError
+from vec2face.fileio.atomic import fingerprint, sha256_file
+from vec2face.generation.bank_digest import content_digest
+from vec2face.generation.folder import DatasetFolder, read_description
+from vec2face.generation.manifest import ShardManifest, read_manifest
+from vec2face.generation.metadata import metadata_problem
+from vec2face.identities.bank import IdentityBank
+from vec2face.progress import ProgressReporter, SilentProgress
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A file that is not as it was made, and what is wrong with it."""
+
+    path: Path
+    problem: str
+
+
+@dataclass
+class VerifyResult:
+    """What a verification found.
+
+    Attributes:
+        shards, images: how many whole shards there are, and the images in them.
+        damaged: the files that are not whole; empty when the dataset is as it was made.
+    """
+
+    shards: int = 0
+    images: int = 0
+    damaged: list[Damage] = field(default_factory=list)
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is missing or damaged."""
+        return not self.damaged
+
+
+def verify(dataset: Path, *, progress: ProgressReporter | None = None) -> VerifyResult:
+    """Check every file of a dataset against its digest. Reads all of it; memory stays flat.
+
+    Raises:
+        DatasetError: the folder is not a dataset, or its `dataset.json` is damaged.
+    """
+    progress = progress or SilentProgress()
+    folder = DatasetFolder(dataset)
+    description = read_description(folder)
+    if fingerprint(description["determinants"]) != description["fingerprint"]:
+        raise DatasetError(f"{folder.description} was edited: its fingerprint does not fit; restore it from a copy.")
+    result = VerifyResult()
+    if problem := bank_problem(folder, description["identities"]["sha256"]):
+        result.damaged.append(Damage(folder.identities, problem))
+    rows = 0
+    progress.begin("verifying", total=description["shards"], unit="shards")
+    for index in range(description["shards"]):
+        found = inspect_shard(folder, description["fingerprint"], index)
+        if isinstance(found, Damage):
+            result.damaged.append(found)
+        else:
+            result.shards += 1
+            result.images += found.count
+            rows += found.count + found.rejects
+        progress.advance(1)
+    # While shards are missing the table cannot be complete, and generating them again mends it too.
+    if result.shards == description["shards"] and (problem := metadata_problem(folder, rows)):
+        result.damaged.append(Damage(folder.metadata, problem))
+    return result
+
+
+def inspect_shard(folder: DatasetFolder, plan_fingerprint: str, index: int) -> ShardManifest | Damage:
+    """Return the manifest of a whole shard, or what is wrong with it: manifest, plan, size and digest are compared."""
+    archive, path = folder.archive(index), folder.manifest(index)
+    if not path.exists():
+        return Damage(archive, "unfinished: it has no manifest" if archive.exists() else "missing")
+    try:
+        manifest = read_manifest(path)
+    except DatasetError as error:
+        return Damage(path, str(error).removeprefix(f"{path} is ").rstrip("."))
+    if manifest.plan != plan_fingerprint or manifest.shard != index:
+        return Damage(path, "of another plan")
+    try:
+        size = archive.stat().st_size
+        if size != manifest.size:
+            return Damage(archive, f"damaged: {size} bytes instead of {manifest.size}")
+        if sha256_file(archive) != manifest.sha256:
+            return Damage(archive, "damaged: its content changed")
+    except FileNotFoundError:
+        return Damage(archive, "missing")
+    except OSError as error:
+        return Damage(archive, f"unreadable: {error.strerror or error}")
+    return manifest
+
+
+def bank_problem(folder: DatasetFolder, sha256: str) -> str | None:
+    """Say what is wrong with the dataset's identity bank, or None if ids and vectors are as planned."""
+    if not folder.identities.exists():
+        return "missing"
+    try:
+        found = content_digest(IdentityBank.load(folder.identities))
+    except InputError as error:
+        return f"damaged: {error}".rstrip(".")
+    return None if found == sha256 else "damaged: its content changed"
