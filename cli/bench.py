@@ -15,7 +15,7 @@ import click
     "batch_sizes",
     type=click.IntRange(min=1),
     multiple=True,
-    default=(1, 16),
+    default=(1, 32),
     show_default=True,
     help="Images a pass; give it several times to compare.",
 )
@@ -47,23 +47,20 @@ def bench(
       vec2face bench --threads 1 --threads 2 --batch-size 8 --json
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.table import Table
 
     from vec2face.benchmarking import benchmark, machine_facts
+    from vec2face_cli.progress import TerminalProgress
 
-    counts = threads or (os.cpu_count() or 1,)
-    columns = (TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=2 * len(counts) * len(batch_sizes))
+    with TerminalProgress() as progress:
         speeds = benchmark(
             generator=weights,
             embedder=embedder,
             batch_sizes=batch_sizes,
-            threads=counts,
+            threads=threads or (os.cpu_count() or 1,),
             rounds=rounds,
             device=device,
-            on_result=lambda speed: progress.advance(task),
+            progress=progress,
         )
     if as_json:
         results = [

@@ -18,6 +18,19 @@ class FakeClock:
         return self.now
 
 
+class Recorder:
+    """Remembers how much was announced and how much was done."""
+
+    def __init__(self) -> None:
+        self.total = self.done = 0
+
+    def begin(self, stage: str, *, total: int, unit: str, done: int = 0) -> None:
+        self.total += total
+
+    def advance(self, amount: int, *, note: str = "") -> None:
+        self.done += amount
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     clock = FakeClock()
@@ -60,7 +73,7 @@ def test_every_combination_is_measured_once(
 ) -> None:
     monkeypatch.setattr(benchmarking, "SLOT_SECONDS", 0.0)
     threads_before = torch.get_num_threads()
-    seen: list[Speed] = []
+    progress = Recorder()
     speeds = benchmark(
         generator=str(tiny_generator_dir),
         embedder=str(tiny_embedder_dir),
@@ -68,9 +81,9 @@ def test_every_combination_is_measured_once(
         threads=(1, 2),
         rounds=1,
         device="cpu",
-        on_result=seen.append,
+        progress=progress,
     )
-    assert seen == speeds
+    assert (progress.total, progress.done) == (8, 8)
     assert [(speed.network, speed.threads, speed.batch_size) for speed in speeds] == [
         (network, threads, batch) for network in ("generator", "embedder") for threads in (1, 2) for batch in (1, 2)
     ]
@@ -88,5 +101,4 @@ def test_cuda_is_refused_where_there_is_none(tiny_generator_dir: Path, tiny_embe
             threads=(1,),
             rounds=1,
             device="cuda",
-            on_result=lambda speed: None,
         )

@@ -1,7 +1,7 @@
 """The commands in README.md work as they stand there.
 
-Every fenced bash block below the comment `<!-- test -->` is run, all in order and in one empty folder, with options added
-that make the jobs tiny. Nothing may reach the network.
+Every fenced bash block below the comment `<!-- test -->` is run, all in order and in one empty folder, with options
+added that make the jobs tiny. Nothing may reach the network.
 """
 
 import os
@@ -16,7 +16,7 @@ TESTED_BLOCK = re.compile(r"<!-- test -->\n```bash\n(.*?)```", re.DOTALL)
 
 # What is added to a command that begins so; options given twice count as given last.
 TINY = {
-    "vec2face generate": "--identities 3 --images 2",
+    "vec2face generate": "--identities 3 --images-per-identity 2",
     "vec2face identities sample": "--count 5",
     "vec2face bench": "--rounds 1 --batch-size 1",
 }

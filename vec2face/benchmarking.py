@@ -24,6 +24,7 @@ from vec2face.generation.render import Renderer, torch_threads
 from vec2face.models.embedders.base import FaceEmbedder
 from vec2face.models.generator import Vec2FaceGenerator
 from vec2face.models.generator.feature_mae import TOKENS
+from vec2face.progress import ProgressReporter, SilentProgress
 
 SLOT_SECONDS = 0.2  # long against the clock's resolution, short against changes of the machine's load
 
@@ -56,7 +57,7 @@ def benchmark(
     threads: Sequence[int],
     rounds: int,
     device: Device,
-    on_result: Callable[[Speed], None],
+    progress: ProgressReporter | None = None,
 ) -> list[Speed]:
     """Measure a generator and an embedder at every combination of threads and batch size.
 
@@ -66,7 +67,7 @@ def benchmark(
         threads: CPU threads, each at least 1.
         rounds: slots of each precision; the median is reported.
         device: where to measure.
-        on_result: called with each result as soon as it is known.
+        progress: receives the stage "measuring".
 
     Raises:
         InputError: cuda was asked for and there is none.
@@ -78,6 +79,8 @@ def benchmark(
         "generator": _rendering(load_generator(generator), device),
         "embedder": _embedding(load_embedder(embedder), device),
     }
+    progress = progress or SilentProgress()
+    progress.begin("measuring", total=len(networks) * len(threads) * len(batch_sizes), unit="settings")
     speeds = []
     for name, prepare in networks.items():
         for count in threads:
@@ -85,9 +88,8 @@ def benchmark(
                 passes = {precision: prepare(batch_size, precision) for precision in get_args(Precision)}
                 with torch_threads(count):
                     rates = compare(passes, rounds=rounds)
-                speed = Speed(name, count, batch_size, *(rates[key] * batch_size for key in get_args(Precision)))
-                on_result(speed)
-                speeds.append(speed)
+                speeds.append(Speed(name, count, batch_size, *(rates[key] * batch_size for key in get_args(Precision))))
+                progress.advance(1)
     return speeds
 
 
