@@ -52,7 +52,9 @@ class RunOptions(Schema):
     """Bookkeeping of a training run."""
 
     seed: int = 0
-    precision: Literal["float32", "bfloat16"] = Field("bfloat16", description="autocast precision; parameters stay float32")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "bfloat16", description="autocast precision; parameters stay float32"
+    )
     threads: Count = Field(2, description="CPU threads of the process")
     ema_half_life_images: float = Field(20_000, gt=0, description="half-life of the weights' moving average, in images")
     log_every: Count = Field(20, description="steps between journal lines")
@@ -71,7 +73,7 @@ class EmbedderRecipe(Schema):
     shift_pixels: float = Field(4.0, ge=0, description="augmentation: largest translation, pixels")
     zoom: float = Field(0.06, ge=0, lt=1, description="augmentation: largest relative change of scale")
     rotate_degrees: float = Field(6.0, ge=0, description="augmentation: largest rotation, degrees")
-    color: float = Field(0.25, ge=0, lt=1, description="augmentation: largest relative change of brightness and contrast")
+    color: float = Field(0.25, ge=0, lt=1, description="augmentation: largest relative change of brightness, contrast")
     soften_probability: Share = Field(0.3, description="augmentation: chance that an image is down- and up-scaled")
     cosine_weight: Weight = Field(1.0, description="weight of 1 - cosine to the teacher")
     raw_weight: Weight = Field(0.5, description="weight of the squared error in units of the teacher's variance")
@@ -84,15 +86,29 @@ class GeneratorArchitecture(Schema):
 
 
 class GeneratorLosses(Schema):
-    """Weights of the generator's losses; 0 leaves one out. Numbers in comments are the published ones."""
+    """Weights of the generator's losses; 0 leaves one out. The published weights stand in brackets."""
 
-    pixel: Weight = Field(1.0, description="squared error of pixels in [-1, 1]  # 1.0")
-    pixel_absolute: Weight = Field(0.0, description="absolute error of pixels in [-1, 1]")
-    structure: Weight = Field(0.1, description="1 - SSIM  # 0.1")
-    perceptual: Weight = Field(0.2, description="distance of the embedder's feature maps  # 0.2, of LPIPS")
-    token: Weight = Field(1.0, description="squared error of the decoded token map to the expanded one  # 1.0")
-    identity: Weight = Field(1.0, description="1 - cosine of the augmented rendering's embedding to the vector  # 1.0")
+    pixel: Weight = Field(1.0, description="squared error of pixels in [-1, 1] [1.0]")
+    pixel_absolute: Weight = Field(0.0, description="absolute error of pixels in [-1, 1] [none]")
+    structure: Weight = Field(0.1, description="1 - SSIM [0.1]")
+    perceptual: Weight = Field(0.2, description="distance of the embedder's feature maps [0.2, of LPIPS]")
+    token: Weight = Field(1.0, description="squared error of the decoded tokens to the expanded map [1.0]")
+    identity: Weight = Field(1.0, description="1 - cosine of the augmented rendering's embedding to the vector [1.0]")
     identity_start_images: int = Field(0, ge=0, description="images seen before the identity loss begins")
+    adversarial: Weight = Field(0.0, description="projected hinge discriminator on the embedder's maps [adaptive]")
+    adversarial_start_images: int = Field(0, ge=0, description="images seen before the adversarial loss begins")
+    discriminator_learning_rate: float = Field(2e-4, gt=0, description="AdamW learning rate of the discriminator")
+
+
+class Augmentation(Schema):
+    """Changes that both the real and the rendered image undergo before the embedder looks at them."""
+
+    shift_pixels: float = Field(4.0, ge=0, description="largest translation, pixels")
+    zoom: float = Field(0.08, ge=0, lt=1, description="largest relative change of scale")
+    rotate_degrees: float = Field(8.0, ge=0, description="largest rotation, degrees")
+    color: float = Field(0.2, ge=0, lt=1, description="largest relative change of brightness and contrast")
+    soften_probability: Share = Field(0.3, description="chance that an image is down- and up-scaled")
+    noise: float = Field(0.05, ge=0, description="standard deviation of added noise, in units of [-1, 1]")
 
 
 class GeneratorRecipe(Schema):
@@ -102,9 +118,9 @@ class GeneratorRecipe(Schema):
     run: RunOptions = RunOptions()
     architecture: GeneratorArchitecture = GeneratorArchitecture()
     losses: GeneratorLosses = GeneratorLosses()
-    features: Literal["teacher", "embedder"] = Field(
-        "embedder", description="what the generator is conditioned on: the pack's stored vectors, or the embedder's"
+    augmentation: Augmentation = Augmentation()
+    features: Literal["stored", "embedder"] = Field(
+        "embedder", description="the identity vectors: those stored in the pack, or the loss embedder's own"
     )
-    interpolate_share: Share = Field(
-        0.0, description="share of a batch whose vectors are mixtures of two faces; only identity and token losses apply"
-    )
+    whole_image_repeat: Count = Field(1, description="how often a face whose whole crop is real occurs in a pass")
+    sheet_faces: Count = Field(16, description="held-out faces on the preview sheet")

@@ -89,9 +89,7 @@ class _Item:
     valid: np.ndarray
 
 
-def build_pack(
-    recipe: PackRecipe, *, root: Path, out: Path, on_image: Callable[[int], None] | None = None
-) -> FacePack:
+def build_pack(recipe: PackRecipe, *, root: Path, out: Path, on_image: Callable[[int], None] | None = None) -> FacePack:
     """Read every source under `root` and write a pack to `out`.
 
     Raises:
@@ -130,9 +128,7 @@ def build_pack(
         np.save(out / "features.npy", np.stack(features))
     holdout = [_held_out(group, recipe) for group in groups]
     facts = {
-        "sources": [
-            {**source.model_dump(), "sha256": sha256_file(root / source.tar)} for source in recipe.sources
-        ],
+        "sources": [{**source.model_dump(), "sha256": sha256_file(root / source.tar)} for source in recipe.sources],
         "images": len(names),
         "held_out_images": sum(holdout),
         "held_out_people": len({g for g, h in zip(groups, holdout, strict=True) if h}),
@@ -154,7 +150,9 @@ def _read_source(source: PackSource, root: Path) -> Iterator[_Item]:
     table = _read_table(root / source.table) if source.table else None
     features = np.load(root / source.features, mmap_mode="r") if source.features else None
     if features is not None and (features.ndim != 3 or features.shape[1] != 2):
-        raise InputError(f"{root / str(source.features)} must be (N, 2, D): an embedding per image and per mirror image.")
+        raise InputError(
+            f"{root / str(source.features)} must be (N, 2, D): an embedding per image and per mirror image."
+        )
     position = -1
     with tarfile.open(root / source.tar) as archive:
         for member in archive:

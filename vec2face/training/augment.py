@@ -10,13 +10,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class AugmentStrength:
-    """Largest changes: translation in pixels, relative zoom, rotation in degrees, relative colour change, softening odds."""
+    """Largest changes: pixels, relative zoom, degrees, relative colour; odds of softening; deviation of added noise."""
 
     shift_pixels: float
     zoom: float
     rotate_degrees: float
     color: float
     soften_probability: float
+    noise: float = 0.0
 
 
 def augment(images: Tensor, strength: AugmentStrength, generator: torch.Generator) -> Tensor:
@@ -49,4 +50,6 @@ def augment(images: Tensor, strength: AugmentStrength, generator: torch.Generato
         small = F.interpolate(moved, scale_factor=0.5, mode="area")
         soft = F.interpolate(small, size=(height, width), mode="bilinear", align_corners=False)
         moved = torch.where(soften[:, None, None, None], soft, moved)
+    if strength.noise:
+        moved = moved + torch.randn(moved.shape, generator=generator).to(moved.device) * strength.noise
     return moved.to(dtype).contiguous(memory_format=torch.channels_last)

@@ -90,7 +90,9 @@ def read_batch(pack: FacePack, rows: np.ndarray, mirrored: np.ndarray) -> Batch:
     valid = np.array(pack.valid[rows], np.float32)
     size = pack.images.shape[1]
     # A mirror swaps left and right corners as well, so that the order stays clockwise from the top left.
-    valid[mirrored] = (np.array([size, 0], np.float32) + np.array([-1, 1], np.float32) * valid[mirrored])[:, [1, 0, 3, 2]]
+    valid[mirrored] = (np.array([size, 0], np.float32) + np.array([-1, 1], np.float32) * valid[mirrored])[
+        :, [1, 0, 3, 2]
+    ]
     features = None
     if pack.features is not None:
         features = torch.from_numpy(pack.features[rows, mirrored.astype(np.int64)].astype(np.float32))

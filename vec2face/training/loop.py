@@ -31,6 +31,14 @@ class TrainingReporter(Protocol):
     def training_note(self, text: str) -> None: ...
 
 
+class Stateful(Protocol):
+    """Something whose state goes into the checkpoint."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> Any: ...
+
+
 @dataclass(frozen=True)
 class TrainingSummary:
     """What a finished run reports: images seen, seconds of this process, last journal line."""
@@ -43,7 +51,11 @@ class TrainingSummary:
 def learning_rate(schedule: Schedule, images_seen: int) -> float:
     """Linear warm-up, then half a cosine from the peak to `final_share` of it, in images seen."""
     if images_seen < schedule.warmup_images:
-        return schedule.learning_rate * (images_seen + schedule.batch_size) / (schedule.warmup_images + schedule.batch_size)
+        return (
+            schedule.learning_rate
+            * (images_seen + schedule.batch_size)
+            / (schedule.warmup_images + schedule.batch_size)
+        )
     done = (images_seen - schedule.warmup_images) / (schedule.images - schedule.warmup_images)
     cosine = 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
     return schedule.learning_rate * (schedule.final_share + (1 - schedule.final_share) * cosine)
@@ -68,10 +80,21 @@ class TrainingLoop:
         schedule, run: length, learning rate and bookkeeping.
         out: folder of the run; a checkpoint in it is resumed.
         identity: what must be equal for a resume (the recipe and the data's facts).
+        companions: further objects with a state to save and restore, by name (a discriminator and its optimiser).
     """
 
-    def __init__(self, *, model: nn.Module, schedule: Schedule, run: RunOptions, out: Path, identity: Any) -> None:
+    def __init__(
+        self,
+        *,
+        model: nn.Module,
+        schedule: Schedule,
+        run: RunOptions,
+        out: Path,
+        identity: Any,
+        companions: dict[str, Stateful] | None = None,
+    ) -> None:
         self.model, self.schedule, self.run_options, self.out = model, schedule, run, out
+        self.companions = companions or {}
         self.average = copy.deepcopy(model).eval().requires_grad_(False)
         self.optimizer = torch.optim.AdamW(
             model.parameters(), lr=schedule.learning_rate, betas=schedule.betas, weight_decay=schedule.weight_decay
@@ -177,6 +200,7 @@ class TrainingLoop:
                     "model": self.model.state_dict(),
                     "average": self.average.state_dict(),
                     "optimizer": self.optimizer.state_dict(),
+                    "companions": {name: part.state_dict() for name, part in self.companions.items()},
                 },
                 stream,
             )
@@ -198,6 +222,8 @@ class TrainingLoop:
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
+        for name, part in self.companions.items():
+            part.load_state_dict(state["companions"][name])
         self.step = int(state["step"])
 
 

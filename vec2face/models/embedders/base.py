@@ -54,4 +54,6 @@ def to_contract(images: Tensor, contract: InputContract) -> Tensor:
     if scale == [1.0] * 3 and shift == [0.0] * 3:
         return images
     as_column = dict(dtype=images.dtype, device=images.device)
-    return images * torch.tensor(scale, **as_column).view(1, 3, 1, 1) + torch.tensor(shift, **as_column).view(1, 3, 1, 1)
+    return images * torch.tensor(scale, **as_column).view(1, 3, 1, 1) + torch.tensor(shift, **as_column).view(
+        1, 3, 1, 1
+    )

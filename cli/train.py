@@ -1,0 +1,88 @@
+"""`vec2face train`: train an embedder or a generator."""
+
+from pathlib import Path
+
+import click
+
+
+@click.group()
+def train() -> None:
+    """Train an embedder or a generator; the same command resumes a stopped run."""
+
+
+_PACK = click.option(
+    "--data",
+    "pack",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Face pack (vec2face data pack).",
+)
+_OUT = click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="Folder of the run; resumed if it holds one."
+)
+
+
+@train.command()
+@click.argument("recipe")
+@_PACK
+@_OUT
+def embedder(recipe: str, pack: Path, out: Path) -> None:
+    """Distil a small embedder from the teacher embeddings in a face pack, as RECIPE (a file or a shipped name) says.
+
+    Example: vec2face train embedder embedded --data PACK --out RUN
+    """
+    from vec2face.config.library import load_recipe
+    from vec2face.config.training import EmbedderRecipe
+
+    values = load_recipe(recipe, EmbedderRecipe)
+
+    from vec2face.training.embedder import train_embedder
+    from vec2face_cli.training_progress import training_progress
+
+    with training_progress("embedder") as reporter:
+        summary = train_embedder(values, pack=pack, out=out, reporter=reporter)
+    click.echo(f"{summary.images} images seen; the embedder is in {out / 'embedder'}.")
+
+
+@train.command()
+@click.argument("recipe")
+@_PACK
+@_OUT
+@click.option("--embedder", "embedder_ref", default="embedded", show_default=True, help="Loss network: name or folder.")
+@click.option("--judge", "judge_ref", default=None, help="A recogniser that takes no part; its cosine is reported.")
+@click.option(
+    "--initial", type=click.Path(path_type=Path, exists=True), default=None, help="Generator folder to start from."
+)
+def generator(
+    recipe: str, pack: Path, out: Path, embedder_ref: str, judge_ref: str | None, initial: Path | None
+) -> None:
+    """Train a generator to rebuild the faces of a pack from their vectors, as RECIPE (a file or a shipped name) says.
+
+    Example: vec2face train generator embedded --data PACK --embedder EMBEDDER --out RUN
+    """
+    from vec2face.config.library import load_recipe
+    from vec2face.config.training import GeneratorRecipe
+
+    values = load_recipe(recipe, GeneratorRecipe)
+
+    from vec2face.checkpoints import load_embedder, load_generator
+    from vec2face.errors import ContractError
+    from vec2face.models.embedders.compact import CompactEmbedder
+    from vec2face.training.generator import train_generator
+    from vec2face_cli.training_progress import training_progress
+
+    loss_network = load_embedder(embedder_ref)
+    if not isinstance(loss_network, CompactEmbedder):
+        raise ContractError(
+            f"{embedder_ref} is a {type(loss_network).__name__}; the losses read the stages of a CompactEmbedder, as "
+            f"'vec2face train embedder' makes."
+        )
+    judge = load_embedder(judge_ref) if judge_ref else None
+    start = load_generator(str(initial)) if initial else None
+    with training_progress("generator") as reporter:
+        summary = train_generator(
+            values, pack=pack, out=out, embedder=loss_network, judge=judge, initial=start, reporter=reporter
+        )
+    click.echo(
+        f"{summary.images} images seen; the generator is in {out / 'generator'}, previews in {out / 'previews'}."
+    )

@@ -1,0 +1,329 @@
+"""Train the generator on a face pack: reconstruct each face from its identity vector."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vec2face.config.training import GeneratorRecipe
+from vec2face.contracts import require_same_width
+from vec2face.data.facepack import FacePack
+from vec2face.models.discriminators import ProjectedDiscriminator
+from vec2face.models.discriminators.projected import generator_adversarial_loss, hinge_discriminator_loss
+from vec2face.models.embedders.base import FaceEmbedder
+from vec2face.models.embedders.compact import CompactEmbedder
+from vec2face.models.generator.generator import GeneratorOutput, Vec2FaceGenerator
+from vec2face.models.generator.masking import truncated_normal
+from vec2face.seeding import rng_for, seed_for
+from vec2face.training import losses
+from vec2face.training.augment import AugmentStrength, augment
+from vec2face.training.batches import Batch, BatchStream, read_batch
+from vec2face.training.loop import TrainingLoop, TrainingReporter, TrainingSummary
+from vec2face.training.preview import save_grid, to_pixels
+
+# A published sigma of 1 is 1/0.967 of the published features' deviation (WebFace mean 0.0046, std 0.967).
+PUBLISHED_FEATURE_STD = 0.967
+EMBED_BATCH = 128
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Identity vectors of a pack's faces: `(N, 2, D)` float32, of each image and of its mirror."""
+
+    values: np.ndarray
+
+    def of(self, batch: Batch) -> Tensor:
+        """Return the `(B, D)` vectors of a batch."""
+        return torch.from_numpy(self.values[batch.rows, batch.mirrored.astype(np.int64)])
+
+
+def train_generator(
+    recipe: GeneratorRecipe,
+    *,
+    pack: Path,
+    out: Path,
+    embedder: CompactEmbedder,
+    judge: FaceEmbedder | None,
+    initial: Vec2FaceGenerator | None,
+    reporter: TrainingReporter,
+) -> TrainingSummary:
+    """Train, or resume, a generator; its moving average is saved to `out/generator` at every preview.
+
+    Args:
+        recipe: what to train and how long.
+        pack: folder of the face pack.
+        out: folder of the run.
+        embedder: loss network and, with `features: embedder`, the source of the vectors.
+        judge: a network that takes no part in training, whose cosine between held-out faces and their rendering is
+            reported; None leaves the figure out.
+        initial: a generator to start from instead of random weights.
+
+    Raises:
+        InputError: the pack is unusable, or a loss is not finite.
+        DatasetError: `out` holds a run with other settings.
+    """
+    faces = FacePack.load(pack)
+    torch.set_num_threads(recipe.run.threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    half = torch.bfloat16 if recipe.run.precision == "bfloat16" else torch.float32
+    # BatchNorm is folded away and the loss network runs in the training precision throughout.
+    critic = embedder.fuse().requires_grad_(False)
+    # torch's own `to`: the one of diffusers warns at every cast about modules it was never told to keep in float32.
+    nn.Module.to(critic, device=device, dtype=half, memory_format=torch.channels_last)
+    vectors = _vectors(recipe, faces, critic, device, half, out, reporter)
+    generator = initial or _new_generator(recipe, vectors, embedder.name)
+    require_same_width("the pack's vectors", vectors.values.shape[2], "the generator", generator.config.feature_dim)
+    generator.to(device=device, memory_format=torch.channels_last)
+    steps = _Steps(recipe, faces, vectors, critic, generator, device, half)
+    loop = TrainingLoop(
+        model=generator,
+        schedule=recipe.schedule,
+        run=recipe.run,
+        out=out,
+        identity={"recipe": recipe.model_dump(mode="json"), "pack": faces.facts},
+        companions=steps.companions(),
+    )
+    preview = _Preview(recipe, faces, vectors, judge, out, device)
+    return loop.run(steps.compute, measure=preview, reporter=reporter, waited=lambda: steps.stream.waited)
+
+
+def _new_generator(recipe: GeneratorRecipe, vectors: Vectors, feature_space: str) -> Vec2FaceGenerator:
+    torch.manual_seed(seed_for(recipe.run.seed, "initial-weights") % 2**63)
+    std = float(np.sqrt(np.square(vectors.values[:, 0]).mean()))
+    return Vec2FaceGenerator.from_size(
+        recipe.architecture.size,
+        feature_dim=vectors.values.shape[2],
+        feature_space=feature_space,
+        sigma_unit=round(std / PUBLISHED_FEATURE_STD, 4),
+    )
+
+
+@torch.no_grad()
+def _vectors(
+    recipe: GeneratorRecipe,
+    faces: FacePack,
+    critic: CompactEmbedder,
+    device: torch.device,
+    dtype: torch.dtype,
+    out: Path,
+    reporter: TrainingReporter,
+) -> Vectors:
+    if recipe.features == "stored":
+        return Vectors(np.asarray(faces.require_features(), np.float32))
+    cache = out / "vectors.npy"
+    if cache.is_file():
+        return Vectors(np.load(cache))
+    reporter.training_note(f"embedding {len(faces.images)} faces and their mirror images")
+    values = np.empty((len(faces.images), 2, critic.dim), np.float32)
+    for start in range(0, len(faces.images), EMBED_BATCH):
+        rows = np.arange(start, min(start + EMBED_BATCH, len(faces.images)))
+        for side in (0, 1):
+            batch = read_batch(faces, rows, np.full(len(rows), bool(side)))
+            values[rows, side] = critic.embed(batch.images.to(device, dtype)).cpu().numpy()
+    out.mkdir(parents=True, exist_ok=True)
+    np.save(cache, values)
+    return Vectors(values)
+
+
+def _mask_draws(seed: int, stage: str, step: int, count: int, mask: dict[str, float]) -> tuple[Tensor, Tensor]:
+    rng = rng_for(seed, stage, step)
+    noise = rng.random((count, 49), dtype=np.float32)
+    return torch.from_numpy(noise), torch.from_numpy(truncated_normal(rng.random(count), **mask).astype(np.float32))
+
+
+class _Steps:
+    """Computes the losses of a step; owns the discriminator, whose own step is taken here."""
+
+    def __init__(
+        self,
+        recipe: GeneratorRecipe,
+        faces: FacePack,
+        vectors: Vectors,
+        critic: CompactEmbedder,
+        generator: Vec2FaceGenerator,
+        device: torch.device,
+        half: torch.dtype,
+    ) -> None:
+        self.recipe, self.vectors, self.critic, self.generator = recipe, vectors, critic, generator
+        self.device, self.half = device, half
+        whole = np.isclose(faces.valid, [[0, 0], [112, 0], [112, 112], [0, 112]]).all(axis=(1, 2))
+        training = ~faces.holdout
+        rows = np.concatenate(
+            [np.flatnonzero(training)] + [np.flatnonzero(training & whole)] * (recipe.whole_image_repeat - 1)
+        )
+        self.stream = BatchStream(faces, rows, batch_size=recipe.schedule.batch_size, seed=recipe.run.seed)
+        a = recipe.augmentation
+        self.strength = AugmentStrength(
+            a.shift_pixels, a.zoom, a.rotate_degrees, a.color, a.soften_probability, a.noise
+        )
+        self.autocast: Callable[[], torch.autocast] = lambda: torch.autocast(
+            device.type, torch.bfloat16, enabled=half is torch.bfloat16
+        )
+        self.discriminator: ProjectedDiscriminator | None = None
+        if recipe.losses.adversarial:
+            torch.manual_seed(seed_for(recipe.run.seed, "initial-discriminator") % 2**63)
+            widths = critic.config.widths
+            self.discriminator = ProjectedDiscriminator(map_channels=tuple(widths[:3]), condition_dim=critic.dim)
+            self.discriminator.to(device)
+            self.discriminator_optimizer = torch.optim.AdamW(
+                self.discriminator.parameters(),
+                lr=recipe.losses.discriminator_learning_rate,
+                betas=(0.0, 0.99),
+                weight_decay=0.0,
+            )
+
+    def companions(self) -> dict:
+        if self.discriminator is None:
+            return {}
+        return {"discriminator": self.discriminator, "discriminator_optimizer": self.discriminator_optimizer}
+
+    def compute(self, step: int) -> dict[str, Tensor]:
+        """Return the weighted losses of a step."""
+        weights, recipe = self.recipe.losses, self.recipe
+        batch = self.stream.get(step)
+        seen = step * recipe.schedule.batch_size
+        real = batch.images.to(self.device).contiguous(memory_format=torch.channels_last)
+        features = self.vectors.of(batch).to(self.device)
+        valid = losses.valid_region(batch.valid.to(self.device), real.shape[-1])
+        output = self._render(features, step)
+        fake = output.image.float()
+        result = {"token": weights.token * losses.token_loss(output.tokens, output.token_map)}
+        if weights.pixel:
+            result["pixel"] = weights.pixel * losses.pixel_loss(fake, real, valid)
+        if weights.pixel_absolute:
+            result["pixel_absolute"] = weights.pixel_absolute * losses.absolute_loss(fake, real, valid)
+        if weights.structure:
+            result["structure"] = weights.structure * losses.structure_loss(fake, real, valid)
+        adversarial = bool(weights.adversarial) and seen >= weights.adversarial_start_images
+        identity = bool(weights.identity) and seen >= weights.identity_start_images
+        if weights.perceptual or identity or adversarial:
+            result |= self._critic_losses(fake, real, valid, features, step, identity=identity, adversarial=adversarial)
+        return result
+
+    def _render(self, features: Tensor, step: int) -> GeneratorOutput:
+        mask = self.generator.config.training_mask
+        noise, rate = _mask_draws(self.recipe.run.seed, "training-mask", step, len(features), mask)
+        self.generator.train()
+        with self.autocast():
+            return self.generator(
+                features, mask_noise=noise.to(self.device), mask_rate=rate.to(self.device), mask_ratio_min=mask["min"]
+            )
+
+    def _critic_losses(
+        self,
+        fake: Tensor,
+        real: Tensor,
+        valid: Tensor,
+        features: Tensor,
+        step: int,
+        *,
+        identity: bool,
+        adversarial: bool,
+    ) -> dict[str, Tensor]:
+        """Losses through the embedder, which sees the rendering and the real picture after the same augmentation."""
+        weights = self.recipe.losses
+        seed = seed_for(self.recipe.run.seed, "augment", step) % 2**63
+        composed = losses.compose_valid(real, fake, valid)
+        looks = [
+            augment(images, self.strength, torch.Generator().manual_seed(seed)).to(self.half)
+            for images in (fake, composed)
+        ]
+        with self.autocast():
+            embedding, fake_maps = self.critic.embed_with_features(looks[0])
+            with torch.no_grad():
+                _, real_maps = self.critic.embed_with_features(looks[1])
+        result = {}
+        if weights.perceptual:
+            result["perceptual"] = weights.perceptual * losses.perceptual_loss(fake_maps, real_maps)
+        if identity:
+            result["identity"] = weights.identity * losses.identity_loss(embedding, features)
+        if adversarial and self.discriminator is not None:
+            condition = F.normalize(features, dim=1)
+            patch_weights = self._patch_weights(valid, fake_maps[:3])
+            self._discriminator_step(real_maps[:3], [m.detach() for m in fake_maps[:3]], condition, patch_weights)
+            # Frozen for the generator's pass: its gradient must not leak into the discriminator.
+            self.discriminator.requires_grad_(False)
+            with self.autocast():
+                logits = self.discriminator(fake_maps[:3], condition)
+            self.discriminator.requires_grad_(True)
+            result["adversarial"] = weights.adversarial * generator_adversarial_loss(logits, patch_weights)
+        return result
+
+    def _patch_weights(self, valid: Tensor, maps: list[Tensor]) -> list[Tensor]:
+        # A patch counts by the share of it that is a real picture (the augmentation's small shift is ignored).
+        return [F.adaptive_avg_pool2d(valid, ((m.shape[2] + 1) // 2, (m.shape[3] + 1) // 2)).square() for m in maps]
+
+    def _discriminator_step(
+        self, real: list[Tensor], fake: list[Tensor], condition: Tensor, patch_weights: list[Tensor]
+    ) -> None:
+        if self.discriminator is None:
+            return
+        self.discriminator_optimizer.zero_grad(set_to_none=True)
+        with self.autocast():
+            real_logits, fake_logits = self.discriminator(real, condition), self.discriminator(fake, condition)
+        hinge_discriminator_loss(real_logits, fake_logits, patch_weights).backward()
+        self.discriminator_optimizer.step()
+
+
+class _Preview:
+    """Saves the moving average and a sheet of held-out faces with their renderings; measures them."""
+
+    def __init__(
+        self,
+        recipe: GeneratorRecipe,
+        faces: FacePack,
+        vectors: Vectors,
+        judge: FaceEmbedder | None,
+        out: Path,
+        device: torch.device,
+    ) -> None:
+        self.recipe, self.faces, self.vectors, self.judge, self.out, self.device = (
+            recipe,
+            faces,
+            vectors,
+            judge,
+            out,
+            device,
+        )
+        held_out = np.flatnonzero(faces.holdout)
+        if not len(held_out):
+            held_out = np.arange(min(256, len(faces.images)))
+        # One image per person, so that a person's two photos do not count as strangers.
+        _, first = np.unique(np.array(faces.groups)[held_out], return_index=True)
+        self.rows = held_out[np.sort(first)] if len(first) > 1 else held_out
+
+    @torch.no_grad()
+    def __call__(self, average: nn.Module, step: int) -> dict[str, float]:
+        if not isinstance(average, Vec2FaceGenerator):
+            raise RuntimeError("the moving average is not a generator")
+        average.save_pretrained(self.out / "generator")
+        batch = read_batch(self.faces, self.rows, np.zeros(len(self.rows), bool))
+        images = torch.cat([self._render(average, v) for v in self.vectors.of(batch).split(64)])
+        valid = losses.valid_region(batch.valid, images.shape[-1])
+        figures = {"pixel_absolute": float(losses.absolute_loss(images, batch.images, valid))}
+        if self.judge is not None:
+            ours = F.normalize(torch.cat([self.judge.embed(part) for part in images.clamp(-1, 1).split(64)]), dim=1)
+            theirs = F.normalize(torch.cat([self.judge.embed(part) for part in batch.images.split(64)]), dim=1)
+            cosines = ours @ theirs.T
+            figures["judge_cosine"] = float(cosines.diagonal().mean())
+            figures["judge_stranger_cosine"] = float(
+                (cosines.sum() - cosines.diagonal().sum()) / (cosines.numel() - len(cosines))
+            )
+            figures["judge_rank1"] = float((cosines.argmax(dim=1) == torch.arange(len(cosines))).float().mean())
+        count = min(self.recipe.sheet_faces, len(self.rows))
+        rows = []
+        for start in range(0, count, 8):
+            rows += [to_pixels(batch.images[start : start + 8]), to_pixels(images[start : start + 8])]
+        complete = [row for row in rows if len(row) == len(rows[0])]
+        save_grid(complete, self.out / "previews" / f"step_{step:07d}.png")
+        return figures
+
+    def _render(self, generator: Vec2FaceGenerator, features: Tensor) -> Tensor:
+        mask = generator.config.sampling_mask
+        noise, rate = _mask_draws(self.recipe.run.seed, "preview-mask", 0, len(features), mask)
+        output = generator(features.to(self.device), mask_noise=noise.to(self.device), mask_rate=rate.to(self.device))
+        return output.image.float().cpu()
