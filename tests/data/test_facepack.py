@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from tests.training.conftest import write_source
 from vec2face.config.training import PackRecipe, PackSource
 from vec2face.data.facepack import FacePack, build_pack
 from vec2face.errors import InputError
-
-from tests.training.conftest import write_source
 
 
 def test_people_are_held_out_whole(tmp_path: Path):

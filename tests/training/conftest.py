@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
 from vec2face.config.training import PackRecipe, PackSource
 from vec2face.data.facepack import build_pack
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
 from vec2face.data.facepack import FacePack
 from vec2face.training.augment import AugmentStrength, augment
 from vec2face.training.batches import BatchStream, read_batch

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from vec2face.config.training import EmbedderRecipe, GeneratorLosses, GeneratorRecipe, RunOptions, Schedule
 from vec2face.errors import ContractError, DatasetError, InputError
 from vec2face.models.embedders.compact import CompactEmbedder
@@ -100,7 +101,7 @@ def test_another_recipe_is_refused_and_the_difference_named(pack: Path, tmp_path
 
 
 def test_a_loss_that_is_not_finite_is_named(pack: Path, tmp_path: Path):
-    recipe = embedder_recipe(raw_weight=float(3e38))
+    recipe = embedder_recipe(raw_weight=3e38)
     with pytest.raises(InputError, match="the raw loss is not finite at step"):
         train_embedder(recipe, pack=pack, out=tmp_path / "run", reporter=SilentReporter())
 
