@@ -1,8 +1,7 @@
 """Schema of a generation recipe: whose faces, how many images of each, how varied, in which form on disk."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -11,6 +10,7 @@ from vec2face.config.base import Schema
 MAX_IDENTITIES = 10_000_000  # the identity field of an image's key has seven digits
 MAX_IMAGES_PER_IDENTITY = 10_000  # its image field has four
 DEFAULT_JPEG_QUALITY = 95
+DEFAULT_CEILING = 0.3  # cosine that two sampled identities stay below
 
 Count = Annotated[int, Field(ge=1)]
 IdentityCount = Annotated[int, Field(ge=1, le=MAX_IDENTITIES)]
@@ -42,7 +42,7 @@ class Identities(Schema):
         None, description="identities; null: all of a bank or of the photographs, 100 when sampled"
     )
     ceiling: float | None = Field(
-        None, gt=-1, le=1, description="cosine that two sampled identities stay below; null: 0.3"
+        None, gt=-1, le=1, description=f"cosine that two sampled identities stay below; null: {DEFAULT_CEILING}"
     )
 
     @model_validator(mode="after")
@@ -72,7 +72,7 @@ class Identities(Schema):
 
     def sampling(self) -> tuple[int, float]:
         """Return count and ceiling of a sampling, with the values that null stands for."""
-        return (100 if self.count is None else self.count, 0.3 if self.ceiling is None else self.ceiling)
+        return (100 if self.count is None else self.count, DEFAULT_CEILING if self.ceiling is None else self.ceiling)
 
     def resolved(self) -> "Identities":
         """Return the same request with the values that null stands for."""
@@ -183,12 +183,3 @@ class GenerateRecipe(Schema):
     def resolved(self) -> "GenerateRecipe":
         """The same recipe with every value that null stands for and that needs no file to know."""
         return self.model_copy(update={"identities": self.identities.resolved(), "image": self.image.resolved()})
-
-
-def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `base` with `changes` laid over it, mapping by mapping; neither is changed."""
-    merged = dict(base)
-    for key, value in changes.items():
-        old = merged.get(key)
-        merged[key] = merge(old, value) if isinstance(value, Mapping) and isinstance(old, Mapping) else value
-    return merged

@@ -1,0 +1,143 @@
+"""`vec2face generate`: make a dataset from a recipe, options, or both."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+class SigmaShareType(click.ParamType):
+    """`SIGMA:SHARE`, such as 0.3:40."""
+
+    name = "SIGMA:SHARE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, float]:
+        sigma, _, share = str(value).partition(":")
+        try:
+            return {"sigma": float(sigma), "share": float(share)}
+        except ValueError:
+            self.fail(f"{value!r} is not SIGMA:SHARE, such as 0.3:40", param, ctx)
+
+
+COUNT = click.IntRange(min=1)
+FILE = click.Path(path_type=Path)
+
+
+@click.command(short_help="Generate a dataset of people who do not exist.")
+@click.argument("recipe", required=False)
+@click.option("--out", type=FILE, required=True, help="Folder of the dataset: new, empty, or one to be continued.")
+@click.option("--name", help="Name of the dataset, for its card.")
+@click.option("--seed", type=int, help="Seed of every draw.")
+@click.option("--weights", metavar="REF", help="Generator: a registry name, a folder, or a hub id.")
+@click.option("--identities", "count", type=COUNT, help="How many identities.")
+@click.option("--images-per-identity", type=COUNT, help="Images of each identity.")
+@click.option("--bank", type=FILE, help="Take identities from a saved bank (.safetensors) or plain vectors (.npy).")
+@click.option("--from-images", "photos", type=FILE, multiple=True, help="Take identities from photographs; repeatable.")
+@click.option(
+    "--detector", type=FILE, help="YuNet detector (.onnx) for --from-images; else aligned crops."
+)
+@click.option("--source", type=click.Choice(["pca", "gaussian", "file"]), help="Sample identities from this source.")
+@click.option("--candidates", type=FILE, help="Vectors to choose from, for --source file.")
+@click.option("--ceiling", type=float, help="Cosine that two sampled identities stay below.")
+@click.option("--sigma", "mixture", type=SigmaShareType(), multiple=True, help="Variation and its share; repeatable.")
+@click.option("--format", "image_format", type=click.Choice(["jpeg", "png", "webp"]), help="Image format.")
+@click.option("--quality", type=click.IntRange(1, 100), help="JPEG quality.")
+@click.option("--identities-per-shard", type=COUNT, help="Identities in one archive, the unit of resuming.")
+@click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), help="Precision of the network's arithmetic.")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), help="Where images are rendered.")
+@click.option("--batch-size", type=COUNT, help="Images rendered together.")
+@click.option("--threads-per-worker", type=COUNT, help="CPU threads of each process.")
+@click.option("--workers", type=COUNT, help="Processes; by default one per CPU core, or one per GPU.")
+@click.option(
+    "--audit",
+    type=click.Choice(["full", "none"]),
+    default="full",
+    show_default=True,
+    help="Measure the finished dataset and write its report and card, or leave that to `vec2face audit`.",
+)
+def generate(
+    *,
+    recipe: str | None,
+    out: Path,
+    name: str | None,
+    seed: int | None,
+    weights: str | None,
+    count: int | None,
+    images_per_identity: int | None,
+    bank: Path | None,
+    photos: tuple[Path, ...],
+    detector: Path | None,
+    source: str | None,
+    candidates: Path | None,
+    ceiling: float | None,
+    mixture: tuple[dict[str, float], ...],
+    image_format: str | None,
+    quality: int | None,
+    identities_per_shard: int | None,
+    dtype: str | None,
+    device: str | None,
+    batch_size: int | None,
+    threads_per_worker: int | None,
+    workers: int | None,
+    audit: str,
+) -> None:
+    """Generate a dataset of people who do not exist.
+
+    RECIPE is a YAML file or the name of a shipped recipe; options override it. Without one, a dataset already in
+    --out is continued or repaired with its own recipe, and a new one is made with default values. Naming an origin of
+    identities (--bank, --from-images, --source) replaces all that the recipe says of them.
+
+    A run may be stopped at any moment; the same command goes on where it ended, to the same bytes. Workers change the
+    speed, never an image.
+
+    \b
+    Examples:
+      vec2face generate demo --out demo
+      vec2face generate --identities 1000 --images-per-identity 50 --out faces
+      vec2face generate --bank mine.safetensors --sigma 0.3:40 --sigma 0.5:40 --sigma 0.7:20 --out faces
+      vec2face generate --from-images photos/ --detector yunet.onnx --sigma 0.2:1 --out relatives
+      vec2face generate --out faces                       (continue or repair)
+    """
+    if detector is not None and not photos:
+        raise click.UsageError("--detector belongs to --from-images.")
+    from vec2face.generation.recipe import find_recipe
+    from vec2face_cli.progress import TerminalProgress
+
+    chosen = find_recipe(
+        recipe,
+        out,
+        changes={
+            "name": name,
+            "seed": seed,
+            "weights": weights,
+            "identities": {
+                "bank": bank,
+                "photos": {"paths": photos or None, "detector": detector},
+                "source": source,
+                "candidates": candidates,
+                "count": count,
+                "ceiling": ceiling,
+            },
+            "images_per_identity": images_per_identity,
+            "variation": {"mixture": mixture or None},
+            "image": {"format": image_format, "quality": quality},
+            "shards": {"identities_per_shard": identities_per_shard},
+            "compute": {
+                "dtype": dtype,
+                "device": device,
+                "batch_size": batch_size,
+                "threads_per_worker": threads_per_worker,
+            },
+        },
+    )
+    # After the recipe, so that its mistakes are told without loading torch.
+    from vec2face.workflow import make_dataset
+
+    try:
+        with TerminalProgress() as progress:
+            summary = make_dataset(chosen, out, workers=workers, audit=audit == "full", progress=progress)
+    except KeyboardInterrupt:
+        click.echo("Interrupted; finished shards are kept, and the same command goes on from there.", err=True)
+        sys.exit(130)
+    click.echo(summary.sentence)

@@ -1,0 +1,31 @@
+"""`vec2face verify`: re-hash a dataset."""
+
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.command(short_help="Re-hash a dataset and name what is damaged.")
+@click.argument("dataset", type=click.Path(path_type=Path))
+def verify(dataset: Path) -> None:
+    """Check every file of DATASET against its digest, and name what is missing or damaged.
+
+    Ends with code 0 when the dataset is whole, and with 1 when it is not.
+
+    \b
+    Example:
+      vec2face verify faces
+    """
+    from vec2face.generation.verify import verify as verify_dataset
+    from vec2face_cli.progress import TerminalProgress
+
+    with TerminalProgress() as progress:
+        result = verify_dataset(dataset, progress=progress)
+    if result.whole:
+        click.echo(f"{dataset} is whole: {result.images:,} images in {result.shards:,} shards.")
+        return
+    for damage in result.damaged:
+        click.echo(f"{damage.path}: {damage.problem}")
+    click.echo(f"{len(result.damaged)} damaged or missing; mend them with: vec2face generate --out {dataset}")
+    sys.exit(1)
