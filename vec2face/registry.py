@@ -60,9 +60,16 @@ class WeightsEntry:
         return self.path.exists()
 
     @property
-    def converted(self) -> bool:
-        """Whether a pull converts it to a folder that the loaders read."""
-        return self.format != AS_IS
+    def published_at(self) -> tuple[str, str]:
+        """The hub repository and the file in it. Raises `WeightsError` for the embedded tier."""
+        if self.repository is None or self.file is None:
+            raise WeightsError(f"{self.name} ships with the package; there is nothing to pull.")
+        return self.repository, self.file
+
+    @property
+    def holds_network(self) -> bool:
+        """Whether it is a network's folder (a published one is converted to it by the pull)."""
+        return self.kind in ("generator", "embedder", "pose")
 
 
 def cache_folder() -> Path:
@@ -88,9 +95,8 @@ _VEC2FACE_PLUS = "BooBooWu/Vec2Face_plus"
 _ARCFACE_PIXELS = InputContract()
 _HEAD_PIXELS = InputContract(size=224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), alignment="head")
 
-_RESEARCH_DATA = "the recognisers behind it come from research-only data"
-_VEC2FACE_LICENCE = f"weights: not stated (code: MIT); {_RESEARCH_DATA}"
-_PLUS_LICENCE = f"not stated; {_RESEARCH_DATA}"
+_VEC2FACE_LICENCE = "not stated (code: MIT); made with recognisers from research-only data"
+_PLUS_LICENCE = "not stated; made with recognisers from research-only data"
 _EMBEDDED_LICENCE = "see the model card beside the weights"
 _NOT_STATED = "not stated"
 

@@ -4,6 +4,7 @@ import argparse
 import pickle
 import re
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ _LFS_POINTER = b"version https://git-lfs"
 _FOREIGN_OBJECT = re.compile(r"GLOBAL (\S+)")
 
 # Training scripts keep their parsed options beside the weights; a namespace holds attributes and runs nothing.
-_HARMLESS = [argparse.Namespace]
+_HARMLESS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [argparse.Namespace]
 
 
 def safe_load(path: Path) -> dict[str, Any]:

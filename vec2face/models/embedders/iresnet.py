@@ -7,7 +7,7 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
-from vec2face.contracts import InputContract
+from vec2face.contracts import IMAGE_SIZE, InputContract
 from vec2face.errors import ConfigError
 from vec2face.models.embedders.base import FaceEmbedder
 
@@ -102,7 +102,9 @@ class IResNet(ModelMixin, ConfigMixin, FaceEmbedder):
         if squeeze_excitation not in ("none", "first_blocks"):
             raise ConfigError(f"squeeze_excitation must be 'none' or 'first_blocks', not {squeeze_excitation!r}.")
         self.name, self.dim = name, dim
-        self.contract = InputContract(color_order=color_order, mean=tuple(mean), std=tuple(std))
+        self.contract = InputContract.from_dict(
+            {"size": IMAGE_SIZE, "color_order": color_order, "mean": mean, "std": std}
+        )
         first_width = STAGE_WIDTHS[0]
         self.stem_conv = nn.Conv2d(3, first_width, 3, padding=1, bias=False)
         self.stem_bn = nn.BatchNorm2d(first_width)

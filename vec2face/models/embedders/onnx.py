@@ -138,13 +138,33 @@ def arcface_contract(path: Path) -> InputContract:
     Raises:
         WeightsError: the file is not ONNX.
     """
-    try:
-        nodes = onnx.load(str(path), load_external_data=False).graph.node[:_LEADING_NODES]
-    except Exception as error:  # protobuf's decode error is not part of onnx's interface
-        raise WeightsError(f"{path} is not a readable ONNX network: {_first_line(error)}") from None
+    nodes = _read_graph(path).node[:_LEADING_NODES]
     subtracts = any(node.name.startswith(("Sub", "_minus")) for node in nodes)
     multiplies = any(node.name.startswith(("Mul", "_mul")) for node in nodes)
     return RAW_PIXEL_CONTRACT if subtracts and multiplies else ARCFACE_CONTRACT
+
+
+def external_files(path: Path) -> list[Path]:
+    """Return the files beside an ONNX file that hold parts of its weights, in order of name.
+
+    Raises:
+        WeightsError: the file is not ONNX.
+    """
+    names = {
+        entry.value
+        for tensor in _read_graph(path).initializer
+        if tensor.data_location == onnx.TensorProto.EXTERNAL
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+    return [path.parent / name for name in sorted(names)]
+
+
+def _read_graph(path: Path) -> onnx.GraphProto:
+    try:
+        return onnx.load(str(path), load_external_data=False).graph
+    except Exception as error:  # protobuf's decode error is not part of onnx's interface
+        raise WeightsError(f"{path} is not a readable ONNX network: {_first_line(error)}") from None
 
 
 def _first_line(error: Exception) -> str:

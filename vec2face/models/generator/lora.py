@@ -40,5 +40,5 @@ def adapt_attention(network: nn.Module, *, rank: int, alpha: float) -> None:
     network.requires_grad_(False)
     for module in network.modules():
         if isinstance(module, Attention):
-            module.qkv = LoraLinear(base=module.qkv, rank=rank, alpha=alpha)
-            module.proj = LoraLinear(base=module.proj, rank=rank, alpha=alpha)
+            for name in ("qkv", "proj"):
+                setattr(module, name, LoraLinear(base=getattr(module, name), rank=rank, alpha=alpha))

@@ -56,8 +56,8 @@ class SixDRepNet(ModelMixin, ConfigMixin):
     ) -> None:
         super().__init__()
         self.name = name
-        self.contract = InputContract(
-            size=size, color_order=color_order, mean=tuple(mean), std=tuple(std), alignment="head"
+        self.contract = InputContract.from_dict(
+            {"size": size, "color_order": color_order, "mean": mean, "std": std, "alignment": "head"}
         )
         self.stem = _stage(blocks=1, in_channels=3, out_channels=_STEM_WIDTH)
         widths = [_STEM_WIDTH, *(width for _, width in _STAGES)]

@@ -1,0 +1,156 @@
+"""From a reference to a network: a registry name, a folder, an ONNX file or a hub id."""
+
+import re
+from pathlib import Path
+from typing import Literal
+
+from torch import nn
+
+from vec2face.checkpoints.store import WEIGHTS_NAME, read_folder, weights_file
+from vec2face.errors import WeightsError
+from vec2face.fileio.atomic import fingerprint, sha256_file
+from vec2face.models.embedders.base import FaceEmbedder
+from vec2face.models.embedders.onnx import OnnxEmbedder, external_files
+from vec2face.models.generator.generator import Vec2FaceGenerator
+from vec2face.models.pose.sixdrepnet import SixDRepNet
+from vec2face.registry import ENTRIES, Kind, WeightsEntry
+
+NetworkKind = Literal["generator", "embedder", "pose"]
+
+# What `embedded` stands for, by what is asked for.
+EMBEDDED = "embedded"
+_EMBEDDED_NAMES: dict[Kind, str] = {"generator": "embedded-generator", "embedder": "embedded-embedder"}
+
+_HUB_ID = re.compile(r"(?P<id>[\w][\w.-]*/[\w][\w.-]*)(@(?P<revision>[\w.-]+))?")
+_RAW_CHECKPOINTS = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
+
+
+def load_generator(ref: str) -> Vec2FaceGenerator:
+    """Load a generator.
+
+    Args:
+        ref: `embedded`, a registry name, a folder written by `save_pretrained`, or a hub id `owner/name[@revision]`.
+
+    Returns:
+        The generator in eval mode, on the CPU, in float32.
+
+    Raises:
+        WeightsError: nothing is known by that reference, it is not pulled yet, or what it holds does not fit.
+    """
+    network = read_folder(locate(ref, kind="generator"))
+    if not isinstance(network, Vec2FaceGenerator):
+        raise _other_network(ref, network, "generator")
+    return network
+
+
+def load_embedder(ref: str) -> FaceEmbedder:
+    """Load a face embedder; as `load_generator`, and `ref` may also be an `.onnx` file of an ArcFace recogniser.
+
+    An ONNX file with other pixels than ArcFace's needs its contract: construct `OnnxEmbedder` yourself.
+    """
+    path = locate(ref, kind="embedder")
+    if path.is_file():
+        return OnnxEmbedder(path)
+    network = read_folder(path)
+    if not isinstance(network, FaceEmbedder):
+        raise _other_network(ref, network, "embedder")
+    return network
+
+
+def load_pose_estimator(ref: str) -> SixDRepNet:
+    """Load a head-pose estimator; as `load_generator`."""
+    network = read_folder(locate(ref, kind="pose"))
+    if not isinstance(network, SixDRepNet):
+        raise _other_network(ref, network, "pose estimator")
+    return network
+
+
+def digest(ref: str, *, kind: NetworkKind) -> str:
+    """Return the SHA-256 of the weights behind a reference, hexadecimal.
+
+    For an ONNX file with external data it is the hash of all its files' hashes.
+
+    Args:
+        ref: as for `load_generator`.
+        kind: what is asked for; `embedded` stands for several networks.
+    """
+    path = locate(ref, kind=kind)
+    if not path.is_file():
+        return sha256_file(weights_file(path))
+    data = external_files(path)
+    if not data:
+        return sha256_file(path)
+    return fingerprint([sha256_file(part) for part in (path, *data)])
+
+
+def locate(ref: str, *, kind: NetworkKind) -> Path:
+    """Return the folder (or, for embedders, the ONNX file) behind a reference.
+
+    Raises:
+        WeightsError: there is none; the message says what to do.
+    """
+    name = _EMBEDDED_NAMES.get(kind, ref) if ref == EMBEDDED else ref
+    if name in ENTRIES:
+        return _locate_entry(ENTRIES[name], kind)
+    path = Path(ref).expanduser()
+    if path.is_dir():
+        return path
+    if path.is_file():
+        return _locate_file(path, kind)
+    hub = _HUB_ID.fullmatch(ref)
+    if hub:
+        return _fetch(hub["id"], hub["revision"])
+    known = [EMBEDDED, *(entry.name for entry in ENTRIES.values() if entry.kind == kind)]
+    raise WeightsError(
+        f"there is no {kind} {ref!r}: it is no file or folder, no hub id (owner/name), and none of the known names: "
+        f"{', '.join(known)}."
+    )
+
+
+def _locate_entry(entry: WeightsEntry, kind: NetworkKind) -> Path:
+    if entry.kind != kind:
+        raise WeightsError(f"{entry.name} is of the kind {entry.kind}, where a {kind} is asked for.")
+    if not entry.present:
+        if entry.tier == "embedded":
+            raise WeightsError(f"this installation lacks its embedded weights {entry.path}; install the package again.")
+        raise WeightsError(f"{entry.name} is not on this machine yet; run `vec2face weights pull {entry.name}` first.")
+    return entry.path
+
+
+def _locate_file(path: Path, kind: NetworkKind) -> Path:
+    if path.suffix == ".onnx":
+        if kind != "embedder":
+            raise WeightsError(f"{path} is an ONNX file, which can only serve as an embedder, not as a {kind}.")
+        return path
+    if path.suffix in _RAW_CHECKPOINTS:
+        raise WeightsError(
+            f"{path} is a bare checkpoint; convert it first: "
+            f"vec2face weights import {path} --format FORMAT --out FOLDER."
+        )
+    raise WeightsError(f"{path} is neither a network's folder nor an ONNX file.")
+
+
+def _fetch(repository: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        folder = snapshot_download(
+            repository, revision=revision, allow_patterns=["config.json", WEIGHTS_NAME, "provenance.json"]
+        )
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise WeightsError(
+            f"there is no local folder {repository}, and the hub repository of that name cannot be read: "
+            f"{first_line(error)}."
+        ) from None
+    return Path(folder)
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, without its final full stop."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+def _other_network(ref: str, network: nn.Module, wanted: str) -> WeightsError:
+    return WeightsError(f"{ref} holds a {type(network).__name__}, where a {wanted} is asked for.")
