@@ -73,7 +73,8 @@ def train_generator(
     # BatchNorm is folded away and the loss network runs in the training precision throughout.
     critic = embedder.fuse().requires_grad_(False)
     # torch's own `to`: the one of diffusers warns at every cast about modules it was never told to keep in float32.
-    nn.Module.to(critic, device=device, dtype=half, memory_format=torch.channels_last)
+    nn.Module.to(critic, device, half)
+    critic.to(memory_format=torch.channels_last)
     vectors = _vectors(recipe, faces, critic, device, half, out, reporter)
     generator = initial or _new_generator(recipe, vectors, embedder.name)
     require_same_width("the pack's vectors", vectors.values.shape[2], "the generator", generator.config.feature_dim)

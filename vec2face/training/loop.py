@@ -1,6 +1,6 @@
 """The training loop both trainers share: schedule, moving average, journal, checkpoints, exact resume.
 
-Everything random is keyed by the step, so a run that was stopped and resumed computes what an uninterrupted one computes.
+Everything random is keyed by the step, so a run that was stopped and resumed computes what an uninterrupted one does.
 """
 
 import copy
@@ -63,7 +63,7 @@ def learning_rate(schedule: Schedule, images_seen: int) -> float:
 
 @torch.no_grad()
 def update_average(average: nn.Module, model: nn.Module, *, decay: float) -> None:
-    """average <- decay * average + (1 - decay) * model, for parameters and floating-point buffers; others are copied."""
+    """average <- decay * average + (1 - decay) * model, for floating-point tensors; others are copied."""
     new = model.state_dict()
     for name, tensor in average.state_dict().items():
         if tensor.is_floating_point():
@@ -217,7 +217,7 @@ class TrainingLoop:
             before = json.loads((self.out / "run.json").read_text(encoding="utf-8"))
             differing = ", ".join(_differences(before, json.loads(json.dumps(identity)))) or "the recipe"
             raise DatasetError(
-                f"{self.out} holds a run with other settings ({differing}); choose another --out or use the same recipe."
+                f"{self.out} holds a run with other settings ({differing}); choose another --out or the same recipe."
             )
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])

@@ -1,7 +1,7 @@
 """The generator's losses, each alone in a function.
 
-Images are `(B, 3, H, W)` in [-1, 1]. `valid` is `(B, 1, H, W)` in [0, 1]: 1 where the target is a real picture. A masked mean
-divides by the mask's sum, so an image's surround that is no real picture teaches nothing.
+Images are `(B, 3, H, W)` in [-1, 1]. `valid` is `(B, 1, H, W)` in [0, 1]: 1 where the target is a real picture. A masked
+mean divides by the mask's sum, so an image's surround that is no real picture teaches nothing.
 """
 
 import torch
@@ -93,5 +93,5 @@ def identity_loss(embedding: Tensor, features: Tensor) -> Tensor:
 
 
 def compose_valid(real: Tensor, fake: Tensor, valid: Tensor) -> Tensor:
-    """The real picture where it is one, the rendering elsewhere (without gradient): features then differ inside only."""
+    """The real picture where it is one, else the rendering (no gradient): features then differ inside only."""
     return real * valid + fake.detach() * (1 - valid)

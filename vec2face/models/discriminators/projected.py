@@ -1,7 +1,7 @@
 """A discriminator that judges patches of a frozen network's feature maps instead of pixels.
 
-Source of the idea: Projected GANs (arXiv 2111.01007). The maps are computed for the perceptual loss anyway, so judging them
-costs little, and a small head on good features learns from few images.
+Source of the idea: Projected GANs (arXiv 2111.01007). The maps are computed for the perceptual loss anyway, so judging
+them costs little, and a small head on good features learns from few images.
 """
 
 import torch

@@ -39,7 +39,8 @@ def to_contract(images: Tensor, contract: InputContract) -> Tensor:
     """Convert `(B, 3, 112, 112)` RGB images in [-1, 1] to a network's own colour order, mean and deviation."""
     if images.ndim != 4 or images.shape[1] != 3 or images.shape[2:] != (IMAGE_SIZE, IMAGE_SIZE):
         raise ContractError(
-            f"an image batch must be (B, 3, {IMAGE_SIZE}, {IMAGE_SIZE}), not {tuple(images.shape)}; align the faces first."
+            f"an image batch must be (B, 3, {IMAGE_SIZE}, {IMAGE_SIZE}), not {tuple(images.shape)}; "
+            f"align the faces first."
         )
     if contract.size != IMAGE_SIZE or contract.alignment != "arcface112":
         raise ContractError(
@@ -53,7 +54,6 @@ def to_contract(images: Tensor, contract: InputContract) -> Tensor:
     shift = [(0.5 - m) / s for m, s in zip(contract.mean, contract.std, strict=True)]
     if scale == [1.0] * 3 and shift == [0.0] * 3:
         return images
-    as_column = dict(dtype=images.dtype, device=images.device)
-    return images * torch.tensor(scale, **as_column).view(1, 3, 1, 1) + torch.tensor(shift, **as_column).view(
-        1, 3, 1, 1
-    )
+    factor = torch.tensor(scale, dtype=images.dtype, device=images.device).view(1, 3, 1, 1)
+    offset = torch.tensor(shift, dtype=images.dtype, device=images.device).view(1, 3, 1, 1)
+    return images * factor + offset

@@ -1,7 +1,7 @@
 """The embedded face embedder: a small residual network of plain convolutions.
 
-Depthwise convolutions and PReLU are slow in the backward pass on CPUs; this network has neither, so that it also serves as
-a loss network whose gradient costs little. In eval mode every BatchNorm folds into its convolution (`fuse`).
+Depthwise convolutions and PReLU are slow in the backward pass on CPUs; this network has neither, so that it also serves
+as a loss network whose gradient costs little. In eval mode every BatchNorm folds into its convolution (`fuse`).
 """
 
 import torch

@@ -1,7 +1,7 @@
 """The small image decoder: residual blocks of plain convolutions, no normalisation, sub-pixel output.
 
-Normalisation layers dominate the backward pass on CPUs. Without them, residual branches start at zero so that the network
-begins as a shallow one (Fixup, arXiv 1901.09321).
+Normalisation layers dominate the backward pass on CPUs. Without them, residual branches start at zero so that the
+network begins as a shallow one (Fixup, arXiv 1901.09321).
 """
 
 import torch
