@@ -83,3 +83,24 @@ def test_links_inside_the_project_lead_somewhere(document: Path) -> None:
     for target in LINK.findall(document.read_text(encoding="utf-8")):
         if "://" not in target:
             assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+def test_readme_names_every_command() -> None:
+    from vec2face_cli.main import COMMANDS
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [name for name in COMMANDS if f"`vec2face {name}`" not in text] == []
+
+
+def test_every_checkpoint_format_is_described() -> None:
+    from vec2face.checkpoints.formats import FORMATS
+
+    text = (ROOT / "docs" / "weights.md").read_text(encoding="utf-8")
+    assert [name for name in FORMATS if f"`{name}`" not in text] == []
+
+
+def test_the_generation_recipe_in_the_documents_shows_the_defaults() -> None:
+    from vec2face.config.generation import GenerateRecipe
+
+    shown = yaml.safe_load(blocks(ROOT / "docs" / "generate.md", "yaml")[0])
+    assert GenerateRecipe.model_validate(shown).resolved() == GenerateRecipe().resolved()
