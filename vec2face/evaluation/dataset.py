@@ -7,6 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
 from vec2face.errors import DatasetError, InputError
 from vec2face.fileio.tar import read_tar
 from vec2face.identities import IdentityBank
@@ -93,24 +98,39 @@ class DatasetReader:
                 "dataset, then generate it again."
             )
 
-    def fetch(self, keys: Iterable[str]) -> dict[str, ImageRecord]:
-        """Read chosen images, passing over the shards once; every key must exist.
+    def fetch(self, wanted: Iterable[tuple[int, str]]) -> dict[str, ImageRecord]:
+        """Read chosen images by (position of the shard in `shards`, key), opening each shard once.
 
         Raises:
-            DatasetError: a key is in no shard.
+            DatasetError: a shard does not hold the key.
         """
-        wanted = set(keys)
+        by_shard: dict[int, set[str]] = {}
+        for position, key in wanted:
+            by_shard.setdefault(position, set()).add(key)
         found: dict[str, ImageRecord] = {}
-        for shard in self.shards:
-            if len(found) == len(wanted):
-                break
-            for members in _samples(shard.path):
-                if members["key"] in wanted:
-                    record = _parse(shard.path, members)
-                    found[record.key] = record
-        if missing := sorted(wanted - found.keys()):
-            raise DatasetError(f"{self.folder} holds no image {missing[0]!r}; run `vec2face verify` on the dataset.")
+        for position, keys in sorted(by_shard.items()):
+            path = self.shards[position].path
+            found |= {m["key"]: _parse(path, m) for m in _samples(path) if m["key"] in keys}
+            if missing := sorted(keys - found.keys()):
+                raise DatasetError(f"{path} holds no image {missing[0]!r}; run `vec2face verify` on the dataset.")
         return found
+
+    def images_of_each_identity(self) -> NDArray[np.int64]:
+        """Count the kept images of each identity in the bank, (B,), from the table.
+
+        Raises:
+            DatasetError: the table is damaged.
+        """
+        counts = np.zeros(len(self.bank), np.int64)
+        try:
+            with pq.ParquetFile(self.metadata_path) as table:
+                for batch in table.iter_batches(columns=["identity", "status"]):
+                    kept = np.asarray(batch["status"].to_numpy(zero_copy_only=False) == "kept")
+                    counts += np.bincount(batch["identity"].to_numpy()[kept], minlength=len(counts))
+        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+            reason = " ".join(str(error).split())
+            raise DatasetError(f"{self.metadata_path} is damaged ({reason}); remove it, then {_REPAIR}.") from None
+        return counts
 
     def _find_shards(self) -> tuple[Shard, ...]:
         shards = []
@@ -118,13 +138,15 @@ class DatasetReader:
             manifest = _read_json(path.with_suffix(".json"), f"{path} has no manifest, so it is unfinished")
             try:
                 count, sha256 = int(manifest["count"]), str(manifest["sha256"])
-                rejects = manifest.get("rejects", 0)
-                rejected = rejects if isinstance(rejects, int) else len(rejects)
+                rejected = int(manifest["rejects"])
             except (KeyError, TypeError, ValueError) as error:
                 raise DatasetError(
                     f"{path.with_suffix('.json')} is not a shard manifest ({error}); {_REPAIR}."
                 ) from None
             shards.append(Shard(path, count, sha256, rejected))
+        planned = self.description.get("shards")
+        if planned != len(shards):
+            raise DatasetError(f"{self.folder} is unfinished: {len(shards)} of {planned} shards are there; {_REPAIR}.")
         if not sum(shard.count for shard in shards):
             raise DatasetError(f"{self.folder / 'shards'} holds no images; {_REPAIR}.")
         return tuple(shards)

@@ -38,6 +38,7 @@ class EmbeddedImages:
         identity: (M,) identity index of each measured image, never falling.
         image: (M,) index of the image within its identity.
         sigma: (M,) strength of the perturbation.
+        shard: (M,) position of the shard that holds the image.
     """
 
     vectors: NDArray[np.float32]
@@ -45,6 +46,7 @@ class EmbeddedImages:
     identity: NDArray[np.int32]
     image: NDArray[np.int32]
     sigma: NDArray[np.float32]
+    shard: NDArray[np.int64]
 
     def gather(self, measured: NDArray[np.integer]) -> NDArray[np.float32]:
         """Return the raw vectors (len(measured), D) of the given measured images (positions in `rows`)."""
@@ -151,6 +153,7 @@ class _Cache:
             identity=np.ascontiguousarray(table["identity"]),
             image=np.ascontiguousarray(table["image"]),
             sigma=np.ascontiguousarray(table["sigma"]),
+            shard=np.searchsorted(self.starts, rows, side="right") - 1,
         )
 
 

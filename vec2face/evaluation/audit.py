@@ -1,0 +1,192 @@
+"""Audit a dataset: embed its images, measure them, draw sheets and plots, and write the facts.
+
+`report/facts.json`, the only thing cards and reports are made from, is a JSON object:
+
+    format       version of this layout
+    vec2face     release that made the audit
+    dataset      name, fingerprint, seed, identities, images, images_per_identity {min, mean, max}, rejects, shards,
+                 bytes, recipe (resolved), generator, bank (its provenance), bank_sha256, settings (all that decides
+                 the bytes)
+    lineage      a list: role, reference, sha256, name, licence, source, data [name, role, licence, consent]
+    settings     how much was measured: seed, images_per_identity, pairs, comparisons
+    embedders    a list, the main one first: reference, name, dim, sha256, generators_own_space,
+                 threshold {value, source}, and the measures of `vec2face.evaluation.measure.Measurement.facts`
+    checks       name, value, threshold, status, embedder, reason
+    verdict      "pass", "warn" or "fail": the worst check
+    figures      file, kind, title, caption of each sheet and plot in the folder
+"""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vec2face import __version__
+from vec2face.checkpoints import digest, load_embedder
+from vec2face.contracts import require_same_width
+from vec2face.errors import DatasetError, InputError
+from vec2face.evaluation.columns import write_measured_columns
+from vec2face.evaluation.dataset import DatasetReader
+from vec2face.evaluation.embeddings import embed_dataset
+from vec2face.evaluation.figures import draw_figures, draw_plots
+from vec2face.evaluation.lineage import generator_lineage
+from vec2face.evaluation.measure import Effort, Measurement, measure
+from vec2face.evaluation.thresholds import Threshold, threshold_of
+from vec2face.evaluation.verdict import settle
+from vec2face.fileio.atomic import write_json
+from vec2face.progress import ProgressReporter, SilentProgress
+
+if TYPE_CHECKING:
+    from vec2face.models.embedders.base import FaceEmbedder
+
+FORMAT = 1
+
+
+def audit(
+    dataset: Path,
+    *,
+    embedder: str = "embedded",
+    second_embedder: str | None = None,
+    images_per_identity: int | None = None,
+    effort: Effort | None = None,
+    weights_card: Path | None = None,
+    progress: ProgressReporter | None = None,
+) -> dict[str, Any]:
+    """Measure a finished dataset and write `report/` and the measured columns of `metadata.parquet`.
+
+    A stopped audit, run again, goes on from the last embedded shard. Equal datasets, embedders and settings give equal
+    facts.
+
+    Args:
+        dataset: folder of the dataset.
+        embedder: registry name, folder, ONNX file or hub id of the embedder that measures.
+        second_embedder: another, whose numbers stand beside.
+        images_per_identity: measure only the first so many images of each identity; None measures all.
+        effort: how much is measured before a sample stands for the whole; None takes the defaults.
+        weights_card: model card of the generator, where its weights are not on this machine.
+
+    Returns:
+        The facts, as in `report/facts.json`.
+
+    Raises:
+        DatasetError: the folder holds no finished dataset, or a damaged one.
+        InputError: the generator's model card is missing, or both embedders are the same.
+        WeightsError: an embedder cannot be loaded.
+        StorageError: the report cannot be written.
+    """
+    effort = effort or Effort()
+    progress = progress or SilentProgress()
+    reader = DatasetReader(dataset)
+    description = _Description(reader)
+    dataset_facts = description.facts()
+    lineage = generator_lineage(description.weights, sha256=description.generator["sha256"], card=weights_card)
+    judges = [_Judge(embedder)] + ([_Judge(second_embedder)] if second_embedder else [])
+    if len({judge.sha256 for judge in judges}) < len(judges):
+        raise InputError(f"the second embedder {second_embedder!r} is the same as the first; give another one.")
+
+    measurements = []
+    for judge in judges:
+        embedded = embed_dataset(
+            reader,
+            judge.network,
+            embedder_digest=judge.sha256,
+            images_per_identity=images_per_identity,
+            progress=progress,
+        )
+        own_space = judge.network.name == description.generator["feature_space"]
+        if own_space:
+            require_same_width(
+                "the identity bank", reader.bank.width, f"embedder {judge.reference!r}", judge.network.dim
+            )
+        progress.begin(f"measuring with {judge.network.name}", total=1, unit="datasets")
+        vectors = reader.bank.vectors if own_space else None
+        measurements.append(measure(embedded, threshold=judge.threshold.value, effort=effort, vectors=vectors))
+        progress.advance(1)
+
+    main = measurements[0]
+    progress.begin("drawing", total=1 + len(judges), unit="sets of figures")
+    figures = draw_figures(reader, main, seed=effort.seed)
+    progress.advance(1)
+    for number, (judge, measurement) in enumerate(zip(judges, measurements, strict=True)):
+        prefix = "second-" if number else ""
+        figures += draw_plots(reader.report_folder, measurement, name=judge.network.name, prefix=prefix)
+        progress.advance(1)
+    write_measured_columns(reader.metadata_path, main)
+
+    facts: dict[str, Any] = {
+        "format": FORMAT,
+        "vec2face": __version__,
+        "dataset": dataset_facts,
+        "lineage": [lineage],
+        "settings": {"images_per_identity": images_per_identity, **asdict(effort)},
+        "embedders": [
+            judge.facts(measurement, description.generator["feature_space"])
+            for judge, measurement in zip(judges, measurements, strict=True)
+        ],
+        "figures": figures,
+    }
+    facts["verdict"], checks = settle(facts)
+    facts["checks"] = [check.to_dict() for check in checks]
+    write_json(reader.report_folder / "facts.json", facts)
+    return facts
+
+
+class _Judge:
+    """An embedder that measures, and what is known of it."""
+
+    def __init__(self, reference: str) -> None:
+        self.reference = reference
+        self.network: FaceEmbedder = load_embedder(reference)
+        self.sha256: str = digest(reference, kind="embedder")
+        self.threshold: Threshold = threshold_of(reference)
+
+    def facts(self, measurement: Measurement, feature_space: str) -> dict[str, Any]:
+        return {
+            "reference": self.reference,
+            "name": self.network.name,
+            "dim": self.network.dim,
+            "sha256": self.sha256,
+            "generators_own_space": self.network.name == feature_space,
+            "threshold": asdict(self.threshold),
+            **measurement.facts(),
+        }
+
+
+class _Description:
+    """What `dataset.json` and the manifests say."""
+
+    def __init__(self, reader: DatasetReader) -> None:
+        self._reader = reader
+        values = reader.description
+        try:
+            self.recipe: dict[str, Any] = values["recipe"]
+            self.weights: str = self.recipe["weights"]
+            self.generator: dict[str, Any] = values["generator"]
+            self._facts = {
+                "name": values["name"],
+                "fingerprint": values["fingerprint"],
+                "seed": self.recipe["seed"],
+                "recipe": self.recipe,
+                "generator": {
+                    key: self.generator[key] for key in ("sha256", "feature_space", "feature_dim", "sigma_unit")
+                },
+                "bank_sha256": values["identities"]["sha256"],
+                "settings": values["determinants"],
+            }
+        except KeyError as error:
+            raise DatasetError(
+                f"{reader.folder / 'dataset.json'} lacks {error}; generate the dataset again into an empty folder."
+            ) from None
+
+    def facts(self) -> dict[str, Any]:
+        reader = self._reader
+        counts = reader.images_of_each_identity()
+        return {
+            **self._facts,
+            "bank": reader.bank.provenance,
+            "identities": len(counts),
+            "images": reader.images,
+            "images_per_identity": {"min": int(counts.min()), "mean": float(counts.mean()), "max": int(counts.max())},
+            "rejects": sum(shard.rejects for shard in reader.shards),
+            "shards": len(reader.shards),
+            "bytes": sum(shard.path.stat().st_size for shard in reader.shards),
+        }

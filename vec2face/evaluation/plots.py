@@ -1,0 +1,82 @@
+"""Plots of an audit as PNG files, drawn without pyplot, so that no global state is touched."""
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vec2face.fileio.atomic import write_bytes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+GENUINE = "#1f77b4"
+IMPOSTOR = "#c8553d"
+INK = "#22262b"
+SIZE = (7.0, 3.6)  # inches
+DPI = 130
+BINS = 120
+
+
+def plot_scores(
+    path: Path,
+    genuine: NDArray[np.floating],
+    impostor: NDArray[np.floating],
+    *,
+    threshold: float,
+    title: str,
+) -> None:
+    """Densities of same-person and different-person cosines, with a line at the threshold. Raises `StorageError`."""
+    figure, axes = _axes(title)
+    everything = np.concatenate([genuine, impostor])
+    edges = np.linspace(min(-0.2, float(everything.min())), 1.0, BINS + 1)
+    for scores, color, label in ((impostor, IMPOSTOR, "different people"), (genuine, GENUINE, "same person")):
+        axes.hist(
+            scores, bins=edges.tolist(), density=True, color=color, alpha=0.62, label=f"{label} ({len(scores):,} pairs)"
+        )
+    axes.axvline(threshold, color=INK, linewidth=1.2, linestyle="--", label=f"threshold {threshold:.3g}")
+    axes.set_xlabel("cosine similarity")
+    axes.set_ylabel("density")
+    axes.legend(frameon=False, fontsize=8.5)
+    _save(figure, path)
+
+
+def plot_by_sigma(path: Path, cosines: NDArray[np.floating], sigma: NDArray[np.floating], *, title: str) -> None:
+    """Cosine of each image to its identity's vector, a histogram for each strength. Raises `StorageError`."""
+    import matplotlib
+
+    figure, axes = _axes(title)
+    strengths = np.unique(sigma)
+    colors = matplotlib.colormaps["viridis"](np.linspace(0.1, 0.8, len(strengths)))
+    low = min(0.0, float(cosines.min()))
+    edges = np.linspace(low, 1.0, BINS // 2 + 1)
+    for strength, color in zip(strengths, colors, strict=True):
+        chosen = cosines[sigma == strength]
+        label = f"sigma {strength:.3g}: mean {chosen.mean():.3f} ({len(chosen):,} images)"
+        axes.hist(chosen, bins=edges.tolist(), density=True, histtype="step", linewidth=1.6, color=color, label=label)
+    axes.set_xlabel("cosine of the image's embedding to its identity's vector")
+    axes.set_ylabel("density")
+    axes.legend(frameon=False, fontsize=8.5, loc="upper left")
+    _save(figure, path)
+
+
+def _axes(title: str) -> "tuple[Figure, Axes]":
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_title(title, fontsize=11, loc="left", color=INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=9)
+    return figure, axes
+
+
+def _save(figure: "Figure", path: Path) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    stream = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(stream, metadata={"Software": None})
+    write_bytes(path, stream.getvalue())

@@ -1,0 +1,143 @@
+"""The verdict of an audit: a list of checks with their limits, each settled by one measured value."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+PASS, WARN, FAIL = "pass", "warn", "fail"
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What is good and what is bearable.
+
+    Attributes:
+        path: where the value stands in an embedder's facts.
+        good: bound for a pass.
+        bearable: bound for a warning; beyond it the check fails.
+        higher_is_better: whether the bounds are lower bounds.
+        reason: what a value beyond the bounds means for who trains on the dataset.
+    """
+
+    name: str
+    path: tuple[str, str]
+    good: float
+    bearable: float
+    higher_is_better: bool
+    reason: str
+
+
+# The bounds are conventions of this project, not of the literature, and stand in each report beside the values.
+LIMITS = (
+    Limit(
+        "images nearest to their own identity",
+        ("separation", "nearest_is_own_share"),
+        good=0.99,
+        bearable=0.95,
+        higher_is_better=True,
+        reason="an image that looks more like another identity is a wrong label",
+    ),
+    Limit(
+        "identities that are unique",
+        ("separation", "unique_share"),
+        good=0.95,
+        bearable=0.80,
+        higher_is_better=True,
+        reason="two identities that look like one person push a recogniser to tell apart what is the same",
+    ),
+    Limit(
+        "images consistent with their identity",
+        ("consistency", "share_at_threshold"),
+        good=0.95,
+        bearable=0.80,
+        higher_is_better=True,
+        reason="an image far from the others of its identity is a wrong label",
+    ),
+    Limit(
+        "equal error rate of image pairs",
+        ("error_rates", "eer"),
+        good=0.02,
+        bearable=0.05,
+        higher_is_better=False,
+        reason="same-person and different-person pairs overlap",
+    ),
+    Limit(
+        "images nearest to the vector they were made from",
+        ("to_vector", "nearest_is_own_share"),
+        good=0.99,
+        bearable=0.95,
+        higher_is_better=True,
+        reason="the generator does not follow its identity vectors",
+    ),
+)
+REJECTS = Limit(
+    "images rejected while generating",
+    ("dataset", "rejects_share"),
+    good=0.0,
+    bearable=0.01,
+    higher_is_better=False,
+    reason="some images came out unusable and were left out",
+)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One settled check.
+
+    Attributes:
+        threshold: the bound for a pass; None for a check that has none.
+        status: "pass", "warn" or "fail".
+        embedder: name of the embedder whose measure it is, or None.
+        reason: one sentence.
+    """
+
+    name: str
+    value: float | None
+    threshold: float | None
+    status: str
+    embedder: str | None
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def settle(facts: Mapping[str, Any]) -> tuple[str, list[Check]]:
+    """Return the verdict, the worst status of all checks, and the checks.
+
+    Args:
+        facts: audit facts with "dataset" and "embedders".
+    """
+    dataset = facts["dataset"]
+    rejected = dataset["rejects"] / max(1, dataset["rejects"] + dataset["images"])
+    checks = [_check(REJECTS, rejected, None)]
+    for embedder in facts["embedders"]:
+        for limit in LIMITS:
+            section = embedder[limit.path[0]]
+            if limit.path[0] == "to_vector" and section is None:
+                continue  # another feature space: there is no such measure, rather than a missing one
+            checks.append(_check(limit, section and section[limit.path[1]], embedder["name"]))
+    if all(embedder["generators_own_space"] for embedder in facts["embedders"]):
+        reason = (
+            "every measure is by the embedder that the generator was made to satisfy, which flatters it; "
+            "give an independent one with --second-embedder"
+        )
+        checks.append(Check("independent embedder", None, None, WARN, None, reason))
+    order = (PASS, WARN, FAIL)
+    return order[max(order.index(check.status) for check in checks)], checks
+
+
+def _check(limit: Limit, value: float | None, embedder: str | None) -> Check:
+    if value is None:
+        reason = "not measured: it needs at least two identities with at least two images each"
+        return Check(limit.name, None, limit.good, WARN, embedder, reason)
+
+    def within(bound: float) -> bool:
+        return value >= bound if limit.higher_is_better else value <= bound
+
+    status = PASS if within(limit.good) else WARN if within(limit.bearable) else FAIL
+    relation = "at least" if limit.higher_is_better else "at most"
+    reason = f"{relation} {limit.good:.0%} is good, {limit.bearable:.0%} bearable"
+    if status != PASS:
+        reason += f": {limit.reason}"
+    return Check(limit.name, value, limit.good, status, embedder, reason)
