@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers.models.modeling_utils import ModelMixin
 
 from vec2face.checkpoints.formats import Format, find_format
 from vec2face.checkpoints.safe_load import safe_load
@@ -39,22 +40,16 @@ def import_checkpoint(
         WeightsError: the file is damaged, unsafe, or not of that format; every key that does not fit is named.
     """
     file, out = Path(file), Path(out)
-    source_format = find_format(format)
+    file_format = find_format(format)
     if out.exists() and not replace:
         raise WeightsError(f"{out} exists already; choose another folder or remove it.")
-    state = source_format.unwrap(safe_load(file), where=str(file))
-    layout = source_format.recognise(state, str(file))
-    ours = layout.table.to_ours(state, where=str(file))
-    config = layout.config | _naming(source_format, name, out)
-    network = build(layout.model, config, ours, where=str(file), table=layout.table)
-    provenance = {
-        "file": file.name,
-        "sha256": sha256_file(file),
-        "format": format,
-        "licence": licence,
-        **dict(source or {}),
-    }
-    write_folder(network, out, provenance=provenance, replace=replace)
+    if file_format.kind == "generator":
+        naming = {} if name is None else {"feature_space": name}
+    else:
+        naming = {"name": name or out.name}
+    network = to_network(safe_load(file), file_format, where=str(file), config=naming)
+    provenance = {"file": file.name, "sha256": sha256_file(file), "format": format, "licence": licence}
+    write_folder(network, out, provenance=provenance | dict(source or {}), replace=replace)
 
 
 def export_checkpoint(folder: Path, format: str, file: Path) -> None:
@@ -66,22 +61,45 @@ def export_checkpoint(folder: Path, format: str, file: Path) -> None:
         WeightsError: the network cannot be stored in that format, or the file exists or has another suffix.
     """
     folder, file = Path(folder), Path(file)
-    target = find_format(format)
+    file_format = find_format(format)
     if file.suffix != ".pth":
         raise WeightsError(f"published checkpoints are .pth files; name the export so, not {file.name}.")
     if file.exists():
         raise WeightsError(f"{file} exists already; choose another name or remove it.")
-    network = read_folder(folder)
-    table = target.table_for(network)
-    if table is None:
-        raise WeightsError(f"{folder} holds a {type(network).__name__} that the format {format} cannot store.")
-    state = table.to_foreign(network.state_dict(), where=str(folder))
+    content = to_checkpoint(read_folder(folder), file_format, where=str(folder))
     with atomic_write(file) as stream:
-        torch.save(target.wrap(state), stream)
+        torch.save(content, stream)
 
 
-def _naming(source_format: Format, name: str | None, out: Path) -> dict[str, str]:
-    """Return the constructor argument that names the feature space, if one is to be set."""
-    if source_format.kind == "generator":
-        return {} if name is None else {"feature_space": name}
-    return {"name": name or out.name}
+def to_network(
+    content: Mapping[str, Any], file_format: Format, *, where: str, config: Mapping[str, Any] | None = None
+) -> ModelMixin:
+    """Build the network that a checkpoint's content fits.
+
+    Args:
+        content: what `safe_load` returned.
+        file_format: how it is laid out.
+        where: the file, for messages.
+        config: constructor arguments that no weight tells.
+
+    Raises:
+        WeightsError: the content is not of that format; every key that does not fit is named.
+    """
+    state = file_format.unwrap(content, where=where)
+    layout = file_format.recognise(state, where)
+    ours = layout.table.to_ours(state, where=where)
+    return build(layout.model, layout.config | dict(config or {}), ours, where=where, table=layout.table)
+
+
+def to_checkpoint(network: ModelMixin, file_format: Format, *, where: str) -> dict[str, Any]:
+    """Lay a network's weights out as a format has them; the inverse of `to_network`.
+
+    Raises:
+        WeightsError: the format cannot store such a network.
+    """
+    table = file_format.table_for(network)
+    if table is None:
+        raise WeightsError(
+            f"{where} holds a {type(network).__name__} that the format {file_format.name} cannot store as it is."
+        )
+    return file_format.wrap(table.to_foreign(network.state_dict(), where=where))
