@@ -18,8 +18,8 @@ from vec2face.errors import InputError
 from vec2face.fileio.atomic import canonical_json, sha256_file, write_bytes
 
 BANK_FORMAT = "vec2face-bank/1"
-_METADATA_KEY = "identity_bank"
-_TENSOR = "vectors"
+METADATA_KEY = "identity_bank"
+VECTORS_TENSOR = "vectors"
 _NPY_MAGIC = b"\x93NUMPY"
 _NAMED_ROWS = 5
 
@@ -65,8 +65,8 @@ class IdentityBank:
     def save(self, path: Path) -> None:
         """Write the bank atomically. Raises `StorageError` if that is not possible."""
         document = {"format": BANK_FORMAT, "ids": list(self.ids), "provenance": self.provenance}
-        metadata = {_METADATA_KEY: canonical_json(document).decode()}
-        write_bytes(path, safetensors.numpy.save({_TENSOR: np.ascontiguousarray(self.vectors)}, metadata))
+        metadata = {METADATA_KEY: canonical_json(document).decode()}
+        write_bytes(path, safetensors.numpy.save({VECTORS_TENSOR: np.ascontiguousarray(self.vectors)}, metadata))
 
     @classmethod
     def load(cls, path: Path) -> "IdentityBank":
@@ -83,9 +83,9 @@ class IdentityBank:
         if magic == _NPY_MAGIC:
             return cls._from_plain(_load_npy(path), path)
         vectors, metadata = _load_safetensors(path)
-        if _METADATA_KEY not in metadata:
+        if METADATA_KEY not in metadata:
             return cls._from_plain(vectors, path)
-        document = _read_document(metadata[_METADATA_KEY], path)
+        document = read_document(metadata[METADATA_KEY], path)
         ids = tuple(document["ids"])
         checked = check_vectors(vectors, where=str(path))
         _check_ids(ids, len(checked), where=str(path))
@@ -162,12 +162,12 @@ def _load_safetensors(path: Path) -> tuple[np.ndarray, dict[str, str]]:
         with safetensors.safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             names = sorted(file.keys())
-            if len(names) != 1 and _TENSOR not in names:
+            if len(names) != 1 and VECTORS_TENSOR not in names:
                 raise InputError(
-                    f"{path} holds {len(names)} tensors ({', '.join(names[:_NAMED_ROWS])}), none called {_TENSOR!r}; "
-                    "give a file with identity vectors alone."
+                    f"{path} holds {len(names)} tensors ({', '.join(names[:_NAMED_ROWS])}), "
+                    f"none called {VECTORS_TENSOR!r}; give a file with identity vectors alone."
                 )
-            return file.get_tensor(_TENSOR if _TENSOR in names else names[0]), metadata
+            return file.get_tensor(VECTORS_TENSOR if VECTORS_TENSOR in names else names[0]), metadata
     except (SafetensorError, TypeError, OSError) as error:
         raise InputError(
             f"{path} is neither a .npy nor a readable safetensors file ({error}); "
@@ -175,7 +175,8 @@ def _load_safetensors(path: Path) -> tuple[np.ndarray, dict[str, str]]:
         ) from None
 
 
-def _read_document(text: str, path: Path) -> dict[str, Any]:
+def read_document(text: str, path: Path) -> dict[str, Any]:
+    """Return the bank's description from its metadata entry: `format`, `ids`, `provenance`. Raises `InputError`."""
     try:
         document = json.loads(text)
         found = document["format"]

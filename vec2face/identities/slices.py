@@ -7,7 +7,7 @@ import safetensors
 from safetensors import SafetensorError
 
 from vec2face.errors import InputError
-from vec2face.identities.bank import _METADATA_KEY, _TENSOR, _read_document
+from vec2face.identities.bank import METADATA_KEY, VECTORS_TENSOR, read_document
 
 
 class BankSlices:
@@ -25,12 +25,12 @@ class BankSlices:
         try:
             self._file = safetensors.safe_open(path, framework="numpy")
             metadata = self._file.metadata() or {}
-            self._vectors = self._file.get_slice(_TENSOR)
+            self._vectors = self._file.get_slice(VECTORS_TENSOR)
         except (SafetensorError, OSError) as error:
             raise InputError(f"cannot read the identity bank {path}: {error}.") from None
-        if _METADATA_KEY not in metadata:
+        if METADATA_KEY not in metadata:
             raise InputError(f"{path} holds plain vectors; an identity bank was expected.")
-        self.ids: tuple[str, ...] = tuple(_read_document(metadata[_METADATA_KEY], path)["ids"])
+        self.ids: tuple[str, ...] = tuple(read_document(metadata[METADATA_KEY], path)["ids"])
 
     def __len__(self) -> int:
         return len(self.ids)
