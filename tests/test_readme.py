@@ -22,7 +22,7 @@ TINY = {
 }
 
 
-def tested_blocks(text: str) -> list[str]:
+def marked_blocks(text: str) -> list[str]:
     return TESTED_BLOCK.findall(text)
 
 
@@ -42,12 +42,12 @@ def test_shrink_joins_lines_drops_comments_and_adds_options() -> None:
 
 
 def test_only_marked_blocks_are_taken() -> None:
-    assert tested_blocks("```bash\nno\n```\n<!-- test -->\n```bash\nyes\n```\n") == ["yes\n"]
+    assert marked_blocks("```bash\nno\n```\n<!-- test -->\n```bash\nyes\n```\n") == ["yes\n"]
 
 
 @pytest.mark.integration
 def test_readme_commands_run(repo_root: Path, tmp_path: Path) -> None:
-    blocks = tested_blocks((repo_root / "README.md").read_text(encoding="utf-8"))
+    blocks = marked_blocks((repo_root / "README.md").read_text(encoding="utf-8"))
     assert blocks, "README.md has no tested block"
     environment = {
         **os.environ,
