@@ -39,3 +39,7 @@ class WorkerError(Vec2FaceError):
 
 class MissingDependencyError(Vec2FaceError):
     """An optional package is not installed; the message names the install command."""
+
+
+class CardError(Vec2FaceError):
+    """A card or report cannot be written because a fact it needs is missing."""

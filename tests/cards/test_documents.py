@@ -1,0 +1,310 @@
+"""Cards and reports state facts alone: none may be missing, none may be altered by what a name contains."""
+
+import copy
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+import yaml
+
+from vec2face.cards import read_facts, write_card, write_report
+from vec2face.errors import CardError
+
+SPREAD = {"count": 45, "mean": 0.8, "std": 0.1, "p5": 0.61}
+
+
+def view(name, own):
+    return {
+        "reference": name,
+        "name": name,
+        "dim": 128,
+        "sha256": "e" * 64,
+        "generators_own_space": own,
+        "threshold": {"value": 0.42, "source": "a convention"},
+        "images": 48,
+        "identities": 6,
+        "genuine": {**SPREAD, "total": 168, "exact": False},
+        "impostor": {**SPREAD, "mean": 0.0123, "total": 960, "exact": True},
+        "error_rates": {
+            "eer": 0.01234,
+            "auc": 0.99871,
+            "fmr100": 0.02,
+            "fmr1000": None,
+            "tar_at_far": {"0.01": 0.98, "0.001": None},
+            "fisher_ratio": 7.654,
+            "fmr_at_threshold": 0.00011,
+            "fnmr_at_threshold": 0.013,
+        },
+        "consistency": {**SPREAD, "share_at_threshold": 0.9876, "worst": [{"identity": 3, "mean": 0.5}]},
+        "separation": {
+            "unique": 6,
+            "unique_share": 1.0,
+            "pairs_at_threshold": 0,
+            "nearest_centre": {**SPREAD, "max": 0.35},
+            "images_compared": 48,
+            "nearest_is_own_share": 0.99999,
+            "closest": [{"identities": [1, 4], "cosine": 0.35}],
+        },
+        "to_vector": {**SPREAD, "images_compared": 48, "nearest_is_own_share": 1.0, "by_sigma": []} if own else None,
+    }
+
+
+@pytest.fixture
+def facts():
+    return {
+        "format": 1,
+        "vec2face": "9.8.7",
+        "dataset": {
+            "name": "six people",
+            "fingerprint": "f" * 64,
+            "seed": 4321,
+            "recipe": {
+                "name": "six people",
+                "seed": 4321,
+                "weights": "tiny",
+                "identities": {"source": "pca", "count": 6, "photos": None},
+                "image": {"format": "jpeg", "quality": 95},
+            },
+            "generator": {"sha256": "a" * 64, "feature_space": "space-128", "feature_dim": 128, "sigma_unit": 1.0},
+            "bank_sha256": "b" * 64,
+            "settings": {"seed": 4321},
+            "bank": {"source": "pca", "ceiling": 0.3},
+            "identities": 6,
+            "images": 1048,
+            "images_per_identity": {"min": 7, "mean": 8.0, "max": 8},
+            "rejects": 1,
+            "shards": 2,
+            "bytes": 12_345_678,
+        },
+        "lineage": [
+            {
+                "role": "generator",
+                "reference": "tiny",
+                "sha256": "a" * 64,
+                "name": "tiny generator",
+                "licence": "research only",
+                "source": "this project",
+                "data": [
+                    {"name": "Faces A", "role": "training images", "licence": "research", "consent": "not stated"}
+                ],
+            }
+        ],
+        "settings": {"images_per_identity": 5, "pairs": 1000, "comparisons": 1000, "seed": 0},
+        "embedders": [view("space-128", True), view("judge", False)],
+        "checks": [
+            {
+                "name": "equal error rate of image pairs",
+                "value": 0.01234,
+                "threshold": 0.02,
+                "status": "pass",
+                "embedder": "judge",
+                "reason": "at most 2% is good",
+            },
+            {
+                "name": "independent embedder",
+                "value": None,
+                "threshold": None,
+                "status": "warn",
+                "embedder": None,
+                "reason": "give one",
+            },
+        ],
+        "verdict": "warn",
+        "figures": [
+            {"file": "people.jpg", "kind": "people", "title": "People", "caption": "Drawn at random."},
+            {"file": "scores.png", "kind": "scores", "title": "Scores", "caption": "Two hills."},
+        ],
+    }
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "people.jpg").write_bytes(b"\xff\xd8 people")
+    (tmp_path / "scores.png").write_bytes(b"\x89PNG scores")
+    return tmp_path
+
+
+def card_of(facts, folder):
+    write_card(facts, folder / "card.md")
+    return (folder / "card.md").read_text(encoding="utf-8")
+
+
+def report_of(facts, folder):
+    write_report(facts, folder / "report.html")
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_card_has_a_header_that_the_hub_reads_and_every_section(facts, folder):
+    text = card_of(facts, folder)
+    _, header, body = text.split("---\n", 2)
+    values = yaml.safe_load(header)
+    assert values["pretty_name"] == "six people"
+    assert values["size_categories"] == ["1K<n<10K"]
+    assert values["license"] == "other"
+    sections = re.findall(r"^## (.+)$", body, re.M)
+    assert sections == [
+        "What it is",
+        "How it was made",
+        "Intended use",
+        "Consent and biometrics",
+        "Lineage",
+        "Measured",
+        "Known limits",
+    ]
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        "1,048",
+        "4321",
+        "9.8.7",
+        "a" * 64,
+        "b" * 64,
+        "research only",
+        "Faces A",
+        "> 99.99 %",
+        "98.76 %",
+        "1.23 %",
+        "7.65",
+    ],
+)
+def test_the_card_states_the_measured_figures(facts, folder, figure):
+    assert figure in card_of(facts, folder)
+
+
+def test_tables_of_the_card_have_as_many_cells_in_every_row(facts, folder):
+    for table in re.findall(r"(?:^\|.*\n)+", card_of(facts, folder), re.M):
+        cells = {len(re.findall(r"(?<!\\)\|", row)) for row in table.strip().splitlines()}
+        assert len(cells) == 1, table
+        assert set(table.splitlines()[1]) <= set("|-")
+
+
+def test_a_name_cannot_break_the_card_or_the_report(facts, folder):
+    facts["dataset"]["name"] = 'a|b <script>alert(1)</script> "q": x'
+    text = card_of(facts, folder)
+    assert yaml.safe_load(text.split("---\n", 2)[1])["pretty_name"] == facts["dataset"]["name"]
+    assert "\n# a\\|b \\<script>" in text
+    assert "<script>" not in report_of(facts, folder)
+
+
+def test_not_measured_is_said(facts, folder):
+    assert "| FNMR at FMR 0.1 % (FMR1000) | not measured | not measured |" in card_of(facts, folder)
+    for section in ("error_rates", "consistency", "separation"):
+        facts["embedders"][0][section] = None
+    facts["embedders"][0]["genuine"] |= {"mean": None}
+    assert "| equal error rate | not measured | 1.23 % |" in card_of(facts, folder)
+    assert "not measured" in report_of(facts, folder)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [("photographs", "only if those people agreed"), ("pca", "drawn at random"), ("file", "does not say where")],
+)
+def test_consent_depends_on_where_the_identities_come_from(facts, folder, source, words):
+    facts["dataset"]["bank"]["source"] = source
+    assert words in card_of(facts, folder)
+    del facts["dataset"]["bank"]["source"]
+    assert "does not say where" in card_of(facts, folder)
+
+
+def test_limits_follow_from_the_facts(facts, folder):
+    text = card_of(facts, folder)
+    assert "45 of 168 same-person" in text
+    assert "Only the first 5 images" in text
+    assert "flatters" not in text
+    facts["embedders"] = facts["embedders"][:1]
+    facts["settings"]["images_per_identity"] = None
+    text = card_of(facts, folder)
+    assert "flatters" in text
+    assert "Only the first" not in text
+
+
+def without(facts, path):
+    changed = copy.deepcopy(facts)
+    target = changed
+    for key in path[:-1]:
+        target = target[key]
+    del target[path[-1]]
+    return changed
+
+
+STATED = [
+    ("dataset", "seed"),
+    ("dataset", "generator", "sha256"),
+    ("dataset", "images_per_identity", "min"),
+    ("dataset", "recipe", "image", "format"),
+    ("lineage", 0, "licence"),
+    ("lineage", 0, "data", 0, "consent"),
+    ("lineage",),
+    ("embedders", 0, "threshold", "value"),
+    ("embedders", 1, "error_rates", "eer"),
+    ("checks", 0, "status"),
+    ("verdict",),
+    ("vec2face",),
+]
+
+
+@pytest.mark.parametrize("path", STATED)
+def test_a_missing_fact_is_named(facts, folder, path):
+    name = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path).lstrip(".")
+    for write in (card_of, report_of):
+        if write is report_of and path == ("dataset", "recipe", "image", "format"):
+            continue  # the report shows the recipe whole
+        with pytest.raises(CardError, match=re.escape(f"the fact {name!r} is missing")):
+            write(without(facts, path), folder)
+    assert not (folder / "card.md").exists()
+    assert not (folder / "report.html").exists()
+
+
+def test_a_fact_without_a_value_is_refused_where_it_must_have_one(facts, folder):
+    facts["dataset"]["seed"] = None
+    with pytest.raises(CardError, match="no value"):
+        card_of(facts, folder)
+
+
+class Links(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.tags, self.sources = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.sources += [value for name, value in attrs if name in ("src", "href", "srcset", "action")]
+
+
+def test_the_report_needs_no_other_file_and_runs_no_script(facts, folder):
+    text = report_of(facts, folder)
+    page = Links()
+    page.feed(text)
+    assert "script" not in page.tags
+    assert "link" not in page.tags
+    assert len(page.sources) == 2
+    assert all(source.startswith("data:image/") for source in page.sources)
+    assert "url(" not in text
+    assert "@import" not in text
+    assert 'name="viewport"' in text
+
+
+def test_the_verdict_comes_before_everything_else(facts, folder):
+    text = report_of(facts, folder)
+    assert text.index("Pass with warnings") < text.index("<h2>")
+    assert "1 passed; 1 to look at" in text
+
+
+def test_a_missing_figure_is_named(facts, folder):
+    (folder / "people.jpg").unlink()
+    with pytest.raises(CardError, match=r"people\.jpg cannot be read"):
+        report_of(facts, folder)
+
+
+def test_facts_are_read_from_the_file(facts, tmp_path):
+    path = tmp_path / "facts.json"
+    with pytest.raises(CardError, match="cannot read the facts"):
+        read_facts(path)
+    path.write_text("[1]")
+    with pytest.raises(CardError, match="does not hold an audit's facts"):
+        read_facts(path)
+    path.write_text(json.dumps(facts))
+    assert read_facts(path) == facts

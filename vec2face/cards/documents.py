@@ -1,0 +1,97 @@
+"""Render the card and the report. No torch here.
+
+Both come from templates that see nothing but the facts: a number that stands in a document stands in `facts.json`.
+"""
+
+import base64
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
+from markupsafe import Markup
+
+from vec2face.cards import formats
+from vec2face.cards.facts import Facts
+from vec2face.errors import CardError
+from vec2face.fileio.atomic import write_text
+
+_MEDIA_TYPES = {".jpg": "image/jpeg", ".png": "image/png"}
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """Read a `facts.json`. Raises `CardError` if it is missing or damaged."""
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CardError(f"cannot read the facts {path} ({error}); run `vec2face audit` on the dataset.") from None
+    if not isinstance(facts, dict):
+        raise CardError(f"{path} does not hold an audit's facts; run `vec2face audit` on the dataset.")
+    return facts
+
+
+def write_card(facts: Mapping[str, Any], path: Path) -> None:
+    """Write a dataset card: Markdown with the metadata header that the Hugging Face hub reads.
+
+    Args:
+        facts: an audit's facts (see `vec2face.evaluation.audit`).
+
+    Raises:
+        CardError: a fact is missing; the message names it.
+        StorageError: the file cannot be written.
+    """
+    environment = _environment(autoescape=False)
+    environment.filters["cell"] = formats.cell
+    write_text(path, _render(environment, "card.md.j2", facts))
+
+
+def write_report(facts: Mapping[str, Any], path: Path) -> None:
+    """Write a report: one HTML file that needs no other, with sheets and plots inside it.
+
+    Args:
+        facts: an audit's facts; the figures they name stand in the folder of `path`.
+
+    Raises:
+        CardError: a fact or a figure is missing; the message names it.
+        StorageError: the file cannot be written.
+    """
+    environment = _environment(autoescape=True)
+    environment.filters["inlined"] = lambda name: _inlined(path.parent / name)
+    write_text(path, _render(environment, "report.html.j2", facts))
+
+
+def _environment(*, autoescape: bool) -> Environment:
+    environment = Environment(
+        loader=PackageLoader("vec2face.cards"),
+        undefined=StrictUndefined,
+        autoescape=autoescape,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        finalize=_refuse_none,
+    )
+    for name in ("integer", "decimal", "percent", "megabytes", "size_category", "quoted", "yaml", "measured", "digest"):
+        environment.filters[name] = getattr(formats, name)
+    return environment
+
+
+def _render(environment: Environment, template: str, facts: Mapping[str, Any]) -> str:
+    try:
+        return environment.get_template(template).render(facts=Facts(facts))
+    except UndefinedError as error:
+        raise CardError(f"the facts do not fit {template}: {error}; run `vec2face audit` again.") from None
+
+
+def _refuse_none(value: Any) -> Any:
+    if value is None:
+        raise CardError("a fact that the card states has no value; run `vec2face audit` on the dataset again.")
+    return value
+
+
+def _inlined(path: Path) -> Markup:
+    try:
+        data = base64.b64encode(path.read_bytes()).decode("ascii")
+    except OSError as error:
+        raise CardError(f"the figure {path} cannot be read ({error.strerror}); run `vec2face audit` again.") from None
+    return Markup(f"data:{_MEDIA_TYPES[path.suffix]};base64,{data}")
