@@ -59,6 +59,8 @@ class FeatureStatistics:
         Raises:
             InputError: the file is missing, damaged, of another kind, or its tensors do not fit each other.
         """
+        if not Path(path).is_file():
+            raise InputError(f"there is no file of feature statistics {path}.")
         try:
             with safetensors.safe_open(path, framework="numpy") as file:
                 metadata = file.metadata() or {}
