@@ -12,6 +12,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from vec2face.checkpoints.tables.mobilefacenet import MOBILEFACENET_RELU6
+from vec2face.models.embedders.compact import CompactEmbedder
+from vec2face.models.embedders.mobilefacenet import MobileFaceNetReLU6
+from vec2face.models.generator.generator import Vec2FaceGenerator
+
 
 def rule_tensor(name: str, shape: list[int], dtype: str) -> Tensor:
     """One tensor of a reference network by the rule in the golden outputs' README."""
@@ -51,3 +56,45 @@ def golden(shared: Path) -> Golden:
     if not folder.is_dir():
         pytest.skip("no golden outputs beside the project")
     return Golden(folder)
+
+
+@pytest.fixture(scope="session")
+def small_generator() -> Vec2FaceGenerator:
+    """A tiny generator with random weights, in eval mode."""
+    torch.manual_seed(0)
+    return Vec2FaceGenerator.from_size(
+        "small",
+        feature_dim=16,
+        feature_space="test-space",
+        width=32,
+        encoder_depth=1,
+        decoder_depth=1,
+        encoder_heads=2,
+        decoder_heads=2,
+        latent_channels=16,
+        decoder_options={"widths": (16, 8, 8, 8), "depths": (1, 1, 1, 1)},
+    ).eval()
+
+
+@pytest.fixture(scope="session")
+def small_embedder() -> CompactEmbedder:
+    """A tiny embedder with random weights, in eval mode."""
+    torch.manual_seed(0)
+    return CompactEmbedder(name="test-space", dim=16, widths=(8, 8, 8, 8)).eval()
+
+
+@pytest.fixture
+def weights_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of pulled weights."""
+    monkeypatch.setenv("VEC2FACE_HOME", str(tmp_path / "home"))
+    return tmp_path / "home" / "weights"
+
+
+@pytest.fixture(scope="session")
+def relu6_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A published-looking checkpoint of the smallest supported network, with random weights."""
+    torch.manual_seed(0)
+    state = MOBILEFACENET_RELU6.to_foreign(MobileFaceNetReLU6(dim=24).state_dict(), where="test")
+    path = tmp_path_factory.mktemp("published") / "mobilefacenet.pth"
+    torch.save(state, path)
+    return path

@@ -39,7 +39,7 @@ def load_generator(ref: str) -> Vec2FaceGenerator:
     """
     network = read_folder(locate(ref, kind="generator"))
     if not isinstance(network, Vec2FaceGenerator):
-        raise _other_network(ref, network, "generator")
+        raise _other_network(ref, network, "a generator")
     return network
 
 
@@ -53,7 +53,7 @@ def load_embedder(ref: str) -> FaceEmbedder:
         return OnnxEmbedder(path)
     network = read_folder(path)
     if not isinstance(network, FaceEmbedder):
-        raise _other_network(ref, network, "embedder")
+        raise _other_network(ref, network, "an embedder")
     return network
 
 
@@ -61,7 +61,7 @@ def load_pose_estimator(ref: str) -> SixDRepNet:
     """Load a head-pose estimator; as `load_generator`."""
     network = read_folder(locate(ref, kind="pose"))
     if not isinstance(network, SixDRepNet):
-        raise _other_network(ref, network, "pose estimator")
+        raise _other_network(ref, network, "a pose estimator")
     return network
 
 
@@ -109,7 +109,7 @@ def locate(ref: str, *, kind: NetworkKind) -> Path:
 
 def _locate_entry(entry: WeightsEntry, kind: NetworkKind) -> Path:
     if entry.kind != kind:
-        raise WeightsError(f"{entry.name} is of the kind {entry.kind}, where a {kind} is asked for.")
+        raise WeightsError(f"{entry.name} is of the kind {entry.kind}, but the kind {kind} is asked for.")
     if not entry.present:
         if entry.tier == "embedded":
             raise WeightsError(f"this installation lacks its embedded weights {entry.path}; install the package again.")
@@ -153,4 +153,4 @@ def first_line(error: Exception) -> str:
 
 
 def _other_network(ref: str, network: nn.Module, wanted: str) -> WeightsError:
-    return WeightsError(f"{ref} holds a {type(network).__name__}, where a {wanted} is asked for.")
+    return WeightsError(f"{ref} holds a {type(network).__name__}, where {wanted} is asked for.")

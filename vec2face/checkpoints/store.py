@@ -109,17 +109,19 @@ def write_folder(network: ModelMixin, folder: Path, *, provenance: Mapping[str, 
     if folder.exists() and not replace:
         raise WeightsError(f"{folder} exists already; choose another folder or remove it.")
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    replaced = folder.with_name(f".{folder.name}.{os.getpid()}.old")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         network.save_pretrained(temporary, safe_serialization=True)
         write_json(temporary / PROVENANCE_NAME, dict(provenance))
         if folder.exists():
-            shutil.rmtree(folder)
+            os.replace(folder, replaced)
         os.replace(temporary, folder)
     except OSError as error:
         raise explain_os_error(error, folder) from error
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        for leftover in (temporary, replaced):
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def read_folder(folder: Path) -> ModelMixin:
