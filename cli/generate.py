@@ -34,9 +34,8 @@ FILE = click.Path(path_type=Path)
 @click.option("--images-per-identity", type=COUNT, help="Images of each identity.")
 @click.option("--bank", type=FILE, help="Take identities from a saved bank (.safetensors) or plain vectors (.npy).")
 @click.option("--from-images", "photos", type=FILE, multiple=True, help="Take identities from photographs; repeatable.")
-@click.option(
-    "--detector", type=FILE, help="YuNet detector (.onnx) for --from-images; else aligned crops."
-)
+@click.option("--detector", type=FILE, help="YuNet detector (.onnx) for --from-images; else aligned crops.")
+@click.option("--embedder", metavar="REF", help="Embedder for --from-images, where the generator's is not known.")
 @click.option("--source", type=click.Choice(["pca", "gaussian", "file"]), help="Sample identities from this source.")
 @click.option("--candidates", type=FILE, help="Vectors to choose from, for --source file.")
 @click.option("--ceiling", type=float, help="Cosine that two sampled identities stay below.")
@@ -68,6 +67,7 @@ def generate(
     bank: Path | None,
     photos: tuple[Path, ...],
     detector: Path | None,
+    embedder: str | None,
     source: str | None,
     candidates: Path | None,
     ceiling: float | None,
@@ -99,8 +99,9 @@ def generate(
       vec2face generate --from-images photos/ --detector yunet.onnx --sigma 0.2:1 --out relatives
       vec2face generate --out faces                       (continue or repair)
     """
-    if detector is not None and not photos:
-        raise click.UsageError("--detector belongs to --from-images.")
+    for option, value in (("--detector", detector), ("--embedder", embedder)):
+        if value is not None and not photos:
+            raise click.UsageError(f"{option} belongs to --from-images.")
     from vec2face.generation.recipe import find_recipe
     from vec2face_cli.progress import TerminalProgress
 
@@ -113,7 +114,7 @@ def generate(
             "weights": weights,
             "identities": {
                 "bank": bank,
-                "photos": {"paths": photos or None, "detector": detector},
+                "photos": {"paths": photos or None, "detector": detector, "embedder": embedder},
                 "source": source,
                 "candidates": candidates,
                 "count": count,

@@ -23,13 +23,16 @@ class Photos(Schema):
     detector: Path | None = Field(
         None, description="YuNet face detector (.onnx) that finds and aligns the face; null: they are aligned crops"
     )
+    embedder: str | None = Field(
+        None, description="embedder of the generator's feature space; null: the known one of that name"
+    )
 
 
 class Identities(Schema):
     """Where identity vectors come from: a ready bank, photographs, or sampling from a source."""
 
     bank: Path | None = Field(None, description="a saved bank or plain vectors (.safetensors, .npy), taken in order")
-    photos: Photos | None = Field(None, description="photographs to embed; the embedder is the generator's own")
+    photos: Photos | None = Field(None, description="photographs to embed")
     source: Literal["pca", "gaussian", "file"] | None = Field(
         None, description="what candidates are drawn from; null: pca, or nothing where bank or photos are given"
     )

@@ -45,7 +45,7 @@ def generator_facts(reference: str) -> GeneratorFacts:
     """Read what a plan needs to know of a generator. Raises `WeightsError` where the reference cannot be loaded."""
     config = load_generator(reference).config
     return GeneratorFacts(
-        sha256=digest(reference),
+        sha256=digest(reference, kind="generator"),
         feature_dim=config.feature_dim,
         feature_space=config.feature_space,
         sigma_unit=config.sigma_unit,
@@ -56,7 +56,9 @@ def generator_facts(reference: str) -> GeneratorFacts:
 def _new_bank(recipe: GenerateRecipe, generator: GeneratorFacts, progress: ProgressReporter) -> IdentityBank:
     identities = recipe.identities
     if identities.photos is not None:
-        bank = bank_from_photos(identities.photos, generator.feature_space, threads=recipe.compute.threads_per_worker)
+        bank = bank_from_photos(
+            identities.photos, feature_space=generator.feature_space, threads=recipe.compute.threads_per_worker
+        )
         return _first(bank, identities.count, "the photographs give")
     if identities.bank is not None:
         return _first(IdentityBank.load(identities.bank), identities.count, f"{identities.bank} holds")

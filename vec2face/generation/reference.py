@@ -7,28 +7,47 @@ from vec2face.checkpoints import load_embedder
 from vec2face.config.generation import Photos
 from vec2face.data.detection import YuNetDetector
 from vec2face.data.photos import read_reference_faces
+from vec2face.errors import ContractError
 from vec2face.generation.render import torch_threads
 from vec2face.identities import IdentityBank
+from vec2face.models.embedders.base import FaceEmbedder
+from vec2face.registry import ENTRIES
 
 
-def bank_from_photos(photos: Photos, embedder_reference: str, *, threads: int) -> IdentityBank:
+def bank_from_photos(photos: Photos, *, feature_space: str, threads: int) -> IdentityBank:
     """Return one identity per photograph, named after it, in the order the photographs are read.
 
     Args:
-        photos: the files and, unless they are aligned crops, the detector.
-        embedder_reference: the embedder whose vectors the generator takes.
-        threads: CPU threads; part of the request, since it can change the last bits of a vector.
+        photos: the files; unless they are aligned crops, the detector; and the embedder, unless it is a known one.
+        feature_space: name of the embedder whose vectors the generator takes.
+        threads: CPU threads, fixed because their number can change the last bits of a vector.
 
     Raises:
-        InputError: a photograph cannot be read or shows no face, or two of them share a name.
+        InputError: photographs that cannot be read or show no face (all are named), or two that share a name.
         WeightsError: the embedder cannot be loaded.
+        ContractError: no embedder of that feature space is known and none is given.
     """
     detector = YuNetDetector(photos.detector) if photos.detector else None
     faces = read_reference_faces(photos.paths, detector)
-    embedder = load_embedder(embedder_reference)
-    pixels = torch.from_numpy(np.stack([face.pixels for face in faces])).permute(0, 3, 1, 2)
+    embedder = _embedder(photos, feature_space)
     with torch.inference_mode(), torch_threads(threads):
-        # One at a time: a vector does not depend on what other photographs there are.
-        vectors = [embedder.embed(image[None].float() / 127.5 - 1.0)[0].numpy() for image in pixels]
-    provenance = {"source": "photographs", "feature_space": embedder.name, "photographs": len(faces)}
+        # One at a time, so that a vector does not depend on what other photographs there are.
+        vectors = [embedder.embed(_as_batch(face.pixels))[0].numpy() for face in faces]
+    provenance = {"source": "photographs", "feature_space": feature_space, "photographs": len(faces)}
     return IdentityBank(np.stack(vectors), tuple(face.name for face in faces), provenance)
+
+
+def _embedder(photos: Photos, feature_space: str) -> FaceEmbedder:
+    if photos.embedder is not None:
+        return load_embedder(photos.embedder)
+    embedder = load_embedder(feature_space if feature_space in ENTRIES else "embedded")
+    if embedder.name != feature_space:
+        raise ContractError(
+            f"the generator takes vectors of the embedder {feature_space!r}, which is not known here; "
+            "name it by its folder or ONNX file with --embedder."
+        )
+    return embedder
+
+
+def _as_batch(pixels: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 127.5 - 1.0
