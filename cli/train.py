@@ -1,13 +1,29 @@
 """`vec2face train`: train an embedder or a generator."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from vec2face.models.embedders.base import FaceEmbedder
+    from vec2face.models.embedders.compact import CompactEmbedder
 
 
 @click.group()
 def train() -> None:
     """Train an embedder or a generator; the same command resumes a stopped run."""
+
+
+def _compact(embedder: "FaceEmbedder", ref: str) -> "CompactEmbedder":
+    from vec2face.errors import ContractError
+    from vec2face.models.embedders.compact import CompactEmbedder
+
+    if not isinstance(embedder, CompactEmbedder):
+        raise ContractError(
+            f"{ref} is a {type(embedder).__name__}; training needs a CompactEmbedder ('vec2face train embedder')."
+        )
+    return embedder
 
 
 _PACK = click.option(
@@ -66,17 +82,10 @@ def generator(
     values = load_recipe(recipe, GeneratorRecipe)
 
     from vec2face.checkpoints import load_embedder, load_generator
-    from vec2face.errors import ContractError
-    from vec2face.models.embedders.compact import CompactEmbedder
     from vec2face.training.generator import train_generator
     from vec2face_cli.training_progress import training_progress
 
-    loss_network = load_embedder(embedder_ref)
-    if not isinstance(loss_network, CompactEmbedder):
-        raise ContractError(
-            f"{embedder_ref} is a {type(loss_network).__name__}; the losses read the stages of a CompactEmbedder, as "
-            f"'vec2face train embedder' makes."
-        )
+    loss_network = _compact(load_embedder(embedder_ref), embedder_ref)
     judge = load_embedder(judge_ref) if judge_ref else None
     start = load_generator(str(initial)) if initial else None
     with training_progress("generator") as reporter:
@@ -86,3 +95,27 @@ def generator(
     click.echo(
         f"{summary.images} images seen; the generator is in {out / 'generator'}, previews in {out / 'previews'}."
     )
+
+
+@train.command()
+@_PACK
+@click.option("--embedder", "embedder_ref", default="embedded", show_default=True, help="Name or folder.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="File to write.")
+def statistics(pack: Path, embedder_ref: str, out: Path) -> None:
+    """Fit the statistics that `identities sample --source pca` draws from: an embedder's vectors of real faces.
+
+    Example: vec2face train statistics --data PACK --embedder RUN/embedder --out statistics.safetensors
+    """
+    from rich.console import Console
+
+    from vec2face.checkpoints import load_embedder
+    from vec2face.training.statistics import fit_pack_statistics
+
+    with Console(stderr=True).status("embedding faces") as status:
+        fitted = fit_pack_statistics(
+            _compact(load_embedder(embedder_ref), embedder_ref),
+            pack=pack,
+            out=out,
+            on_image=lambda count: status.update(f"embedding faces: {count}"),
+        )
+    click.echo(f"{fitted.count} vectors of width {fitted.width} in the space {fitted.feature_space!r}: {out}")

@@ -92,6 +92,7 @@ class GeneratorLosses(Schema):
     pixel_absolute: Weight = Field(0.0, description="absolute error of pixels in [-1, 1] [none]")
     structure: Weight = Field(0.1, description="1 - SSIM [0.1]")
     perceptual: Weight = Field(0.2, description="distance of the embedder's feature maps [0.2, of LPIPS]")
+    perceptual_start_images: int = Field(0, ge=0, description="images seen before the perceptual loss begins")
     token: Weight = Field(1.0, description="squared error of the decoded tokens to the expanded map [1.0]")
     identity: Weight = Field(1.0, description="1 - cosine of the augmented rendering's embedding to the vector [1.0]")
     identity_start_images: int = Field(0, ge=0, description="images seen before the identity loss begins")
@@ -121,6 +122,9 @@ class GeneratorRecipe(Schema):
     augmentation: Augmentation = Augmentation()
     features: Literal["stored", "embedder"] = Field(
         "embedder", description="the identity vectors: those stored in the pack, or the loss embedder's own"
+    )
+    mixed_share: Share = Field(
+        0.0, description="share of a batch whose vector is a mixture of two faces'; it has no picture to rebuild"
     )
     whole_image_repeat: Count = Field(1, description="how often a face whose whole crop is real occurs in a pass")
     sheet_faces: Count = Field(16, description="held-out faces on the preview sheet")

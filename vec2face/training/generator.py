@@ -1,7 +1,6 @@
 """Train the generator on a face pack: reconstruct each face from its identity vector."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from vec2face.config.training import GeneratorRecipe
 from vec2face.contracts import require_same_width
 from vec2face.data.facepack import FacePack
+from vec2face.fileio.atomic import atomic_write
 from vec2face.models.discriminators import ProjectedDiscriminator
 from vec2face.models.discriminators.projected import generator_adversarial_loss, hinge_discriminator_loss
 from vec2face.models.embedders.base import FaceEmbedder
@@ -21,24 +21,13 @@ from vec2face.models.generator.masking import truncated_normal
 from vec2face.seeding import rng_for, seed_for
 from vec2face.training import losses
 from vec2face.training.augment import AugmentStrength, augment
-from vec2face.training.batches import Batch, BatchStream, read_batch
+from vec2face.training.batches import BatchStream, read_batch
 from vec2face.training.loop import TrainingLoop, TrainingReporter, TrainingSummary
 from vec2face.training.preview import save_grid, to_pixels
+from vec2face.training.vectors import Vectors, embed_pack
 
 # A published sigma of 1 is 1/0.967 of the published features' deviation (WebFace mean 0.0046, std 0.967).
 PUBLISHED_FEATURE_STD = 0.967
-EMBED_BATCH = 128
-
-
-@dataclass(frozen=True)
-class Vectors:
-    """Identity vectors of a pack's faces: `(N, 2, D)` float32, of each image and of its mirror."""
-
-    values: np.ndarray
-
-    def of(self, batch: Batch) -> Tensor:
-        """Return the `(B, D)` vectors of a batch."""
-        return torch.from_numpy(self.values[batch.rows, batch.mirrored.astype(np.int64)])
 
 
 def train_generator(
@@ -75,7 +64,7 @@ def train_generator(
     # torch's own `to`: the one of diffusers warns at every cast about modules it was never told to keep in float32.
     nn.Module.to(critic, device, half)
     critic.to(memory_format=torch.channels_last)
-    vectors = _vectors(recipe, faces, critic, device, half, out, reporter)
+    vectors = _vectors(recipe, faces, critic, out, reporter)
     generator = initial or _new_generator(recipe, vectors, embedder.name)
     require_same_width("the pack's vectors", vectors.values.shape[2], "the generator", generator.config.feature_dim)
     generator.to(device=device, memory_format=torch.channels_last)
@@ -103,15 +92,8 @@ def _new_generator(recipe: GeneratorRecipe, vectors: Vectors, feature_space: str
     )
 
 
-@torch.no_grad()
 def _vectors(
-    recipe: GeneratorRecipe,
-    faces: FacePack,
-    critic: CompactEmbedder,
-    device: torch.device,
-    dtype: torch.dtype,
-    out: Path,
-    reporter: TrainingReporter,
+    recipe: GeneratorRecipe, faces: FacePack, critic: CompactEmbedder, out: Path, reporter: TrainingReporter
 ) -> Vectors:
     if recipe.features == "stored":
         return Vectors(np.asarray(faces.require_features(), np.float32))
@@ -119,15 +101,10 @@ def _vectors(
     if cache.is_file():
         return Vectors(np.load(cache))
     reporter.training_note(f"embedding {len(faces.images)} faces and their mirror images")
-    values = np.empty((len(faces.images), 2, critic.dim), np.float32)
-    for start in range(0, len(faces.images), EMBED_BATCH):
-        rows = np.arange(start, min(start + EMBED_BATCH, len(faces.images)))
-        for side in (0, 1):
-            batch = read_batch(faces, rows, np.full(len(rows), bool(side)))
-            values[rows, side] = critic.embed(batch.images.to(device, dtype)).cpu().numpy()
-    out.mkdir(parents=True, exist_ok=True)
-    np.save(cache, values)
-    return Vectors(values)
+    vectors = embed_pack(faces, critic)
+    with atomic_write(cache) as stream:
+        np.save(stream, vectors.values)
+    return vectors
 
 
 def _mask_draws(seed: int, stage: str, step: int, count: int, mask: dict[str, float]) -> tuple[Tensor, Tensor]:
@@ -188,8 +165,8 @@ class _Steps:
         batch = self.stream.get(step)
         seen = step * recipe.schedule.batch_size
         real = batch.images.to(self.device).contiguous(memory_format=torch.channels_last)
-        features = self.vectors.of(batch).to(self.device)
-        valid = losses.valid_region(batch.valid.to(self.device), real.shape[-1])
+        region = losses.valid_region(batch.valid.to(self.device), real.shape[-1])
+        features, valid = self._mix(self.vectors.of(batch).to(self.device), region, step)
         output = self._render(features, step)
         fake = output.image.float()
         result = {"token": weights.token * losses.token_loss(output.tokens, output.token_map)}
@@ -201,9 +178,30 @@ class _Steps:
             result["structure"] = weights.structure * losses.structure_loss(fake, real, valid)
         adversarial = bool(weights.adversarial) and seen >= weights.adversarial_start_images
         identity = bool(weights.identity) and seen >= weights.identity_start_images
-        if weights.perceptual or identity or adversarial:
-            result |= self._critic_losses(fake, real, valid, features, step, identity=identity, adversarial=adversarial)
+        perceptual = bool(weights.perceptual) and seen >= weights.perceptual_start_images
+        if perceptual or identity or adversarial:
+            embedding, fake_maps, real_maps = self._look(fake, losses.compose_valid(real, fake, valid), step)
+            if perceptual:
+                result["perceptual"] = weights.perceptual * losses.perceptual_loss(fake_maps, real_maps)
+            if identity:
+                result["identity"] = weights.identity * losses.identity_loss(embedding, features)
+            if adversarial:
+                result["adversarial"] = weights.adversarial * self._adversarial(fake_maps, real_maps, features, region)
         return result
+
+    def _mix(self, features: Tensor, region: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """Turn the last vectors of the batch into mixtures of two; their valid region is empty."""
+        count = round(self.recipe.mixed_share * len(features))
+        if not count:
+            return features, region
+        rng = rng_for(self.recipe.run.seed, "mixture", step)
+        share = torch.from_numpy(rng.random((count, 1), dtype=np.float32)).to(features.device)
+        other = features[torch.from_numpy(rng.integers(0, len(features), count)).to(features.device)]
+        own = features[-count:]
+        mixture = share * own + (1 - share) * other
+        norm = share * own.norm(dim=1, keepdim=True) + (1 - share) * other.norm(dim=1, keepdim=True)
+        mixture = F.normalize(mixture, dim=1) * norm
+        return torch.cat([features[:-count], mixture]), torch.cat([region[:-count], torch.zeros_like(region[-count:])])
 
     def _render(self, features: Tensor, step: int) -> GeneratorOutput:
         mask = self.generator.config.training_mask
@@ -214,21 +212,9 @@ class _Steps:
                 features, mask_noise=noise.to(self.device), mask_rate=rate.to(self.device), mask_ratio_min=mask["min"]
             )
 
-    def _critic_losses(
-        self,
-        fake: Tensor,
-        real: Tensor,
-        valid: Tensor,
-        features: Tensor,
-        step: int,
-        *,
-        identity: bool,
-        adversarial: bool,
-    ) -> dict[str, Tensor]:
-        """Losses through the embedder, which sees the rendering and the real picture after the same augmentation."""
-        weights = self.recipe.losses
+    def _look(self, fake: Tensor, composed: Tensor, step: int) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """Show the embedder the rendering and the real picture after the same augmentation."""
         seed = seed_for(self.recipe.run.seed, "augment", step) % 2**63
-        composed = losses.compose_valid(real, fake, valid)
         looks = [
             augment(images, self.strength, torch.Generator().manual_seed(seed)).to(self.half)
             for images in (fake, composed)
@@ -237,37 +223,34 @@ class _Steps:
             embedding, fake_maps = self.critic.embed_with_features(looks[0])
             with torch.no_grad():
                 _, real_maps = self.critic.embed_with_features(looks[1])
-        result = {}
-        if weights.perceptual:
-            result["perceptual"] = weights.perceptual * losses.perceptual_loss(fake_maps, real_maps)
-        if identity:
-            result["identity"] = weights.identity * losses.identity_loss(embedding, features)
-        if adversarial and self.discriminator is not None:
-            condition = F.normalize(features, dim=1)
-            patch_weights = self._patch_weights(valid, fake_maps[:3])
-            self._discriminator_step(real_maps[:3], [m.detach() for m in fake_maps[:3]], condition, patch_weights)
-            # Frozen for the generator's pass: its gradient must not leak into the discriminator.
-            self.discriminator.requires_grad_(False)
-            with self.autocast():
-                logits = self.discriminator(fake_maps[:3], condition)
-            self.discriminator.requires_grad_(True)
-            result["adversarial"] = weights.adversarial * generator_adversarial_loss(logits, patch_weights)
-        return result
+        return embedding, fake_maps, real_maps
+
+    def _adversarial(
+        self, fake_maps: list[Tensor], real_maps: list[Tensor], features: Tensor, region: Tensor
+    ) -> Tensor:
+        """Train the discriminator on these maps, then return the generator's adversarial loss."""
+        if self.discriminator is None:
+            raise RuntimeError("the adversarial loss was asked for without a discriminator")
+        judged = len(self.discriminator.heads)
+        fake, real = fake_maps[:judged], real_maps[:judged]
+        condition = F.normalize(features, dim=1)
+        patch_weights = self._patch_weights(region, fake)
+        self.discriminator_optimizer.zero_grad(set_to_none=True)
+        with self.autocast():
+            real_logits = self.discriminator(real, condition)
+            fake_logits = self.discriminator([m.detach() for m in fake], condition)
+        hinge_discriminator_loss(real_logits, fake_logits, patch_weights).backward()
+        self.discriminator_optimizer.step()
+        # Frozen for the generator's pass: its gradient must not leak into the discriminator.
+        self.discriminator.requires_grad_(False)
+        with self.autocast():
+            logits = self.discriminator(fake, condition)
+        self.discriminator.requires_grad_(True)
+        return generator_adversarial_loss(logits, patch_weights)
 
     def _patch_weights(self, valid: Tensor, maps: list[Tensor]) -> list[Tensor]:
         # A patch counts by the share of it that is a real picture (the augmentation's small shift is ignored).
         return [F.adaptive_avg_pool2d(valid, ((m.shape[2] + 1) // 2, (m.shape[3] + 1) // 2)).square() for m in maps]
-
-    def _discriminator_step(
-        self, real: list[Tensor], fake: list[Tensor], condition: Tensor, patch_weights: list[Tensor]
-    ) -> None:
-        if self.discriminator is None:
-            return
-        self.discriminator_optimizer.zero_grad(set_to_none=True)
-        with self.autocast():
-            real_logits, fake_logits = self.discriminator(real, condition), self.discriminator(fake, condition)
-        hinge_discriminator_loss(real_logits, fake_logits, patch_weights).backward()
-        self.discriminator_optimizer.step()
 
 
 class _Preview:

@@ -1,7 +1,7 @@
 """The generator's losses, each alone in a function.
 
-Images are `(B, 3, H, W)` in [-1, 1]. `valid` is `(B, 1, H, W)` in [0, 1]: 1 where the target is a real picture. A masked
-mean divides by the mask's sum, so an image's surround that is no real picture teaches nothing.
+Images are `(B, 3, H, W)` in [-1, 1]; `valid` is `(B, 1, H, W)` in [0, 1], 1 where the target is a real picture. A
+masked mean divides by the mask's sum, so an image's surround that is no real picture teaches nothing.
 """
 
 import torch
