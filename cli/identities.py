@@ -94,8 +94,10 @@ def sample(
       vec2face identities sample --source gaussian --width 512 --std 0.967 --count 10000 --out bank.safetensors
       vec2face identities sample --source file --file centres.npy --count 500 --out bank.safetensors
     """
+    from vec2face.fileio.outputs import require_new
+
     _check_source_options(ctx, source)
-    _require_new(out, overwrite)
+    require_new(out, overwrite=overwrite)
 
     from vec2face.identities import sample as sample_identities
     from vec2face_cli.progress import TerminalProgress
@@ -158,9 +160,11 @@ def from_images(
       vec2face identities from-images people/ --per-person --detector yunet.onnx --out bank.safetensors
       vec2face identities from-images crops/ --embedder arcface-r100-glint360k --out bank.safetensors
     """
-    _require_new(out, overwrite)
+    from vec2face.fileio.outputs import require_new
+
+    require_new(out, overwrite=overwrite)
     if crops_out is not None:
-        _require_new(crops_out, overwrite)
+        require_new(crops_out, overwrite=overwrite)
 
     from vec2face.checkpoints import load_embedder
     from vec2face.data.detection import open_detector
@@ -241,14 +245,6 @@ def _open_source(
     if candidates is not None:
         return FileSource(candidates)
     return PcaSource(statistics) if statistics is not None else PcaSource()
-
-
-def _require_new(path: Path, overwrite: bool) -> None:
-    """Refuse an output that stands there already, before any work."""
-    from vec2face.errors import InputError
-
-    if path.exists() and not overwrite:
-        raise InputError(f"{path} exists already; choose another name or add --overwrite.")
 
 
 def _stage(progress: "TerminalProgress", stage: str, unit: str) -> "Callable[[int, int], None]":

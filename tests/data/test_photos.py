@@ -1,10 +1,13 @@
 """Photos become aligned faces; all that cannot be used are named together."""
 
+import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from vec2face.checkpoints import load_embedder
 from vec2face.contracts import ARCFACE_TEMPLATE
 from vec2face.data.detection import Detection, largest, open_detector
 from vec2face.data.photos import read_reference_faces, write_crops
@@ -167,3 +170,22 @@ def test_every_development_photo_is_aligned_to_the_template(shared: Path) -> Non
         # A face of another shape than the template, or turned away, keeps a residual that no similarity can remove.
         assert distances[-1] < 8, f"{face.name}: {distances[-1]:.1f} pixels"
     assert np.mean(distances) < 5
+
+
+@pytest.mark.development_data
+def test_an_independent_alignment_of_the_same_photos_gives_nearly_the_same_vectors(shared: Path) -> None:
+    embedder = load_embedder(str(shared / "weights" / "MobileFaceNet.onnx"))
+    faces = read_reference_faces(
+        [shared / "data" / "photos"], open_detector(shared / "weights" / "yunet_n_dynamic.onnx")
+    )
+    cosines = []
+    with tarfile.open(shared / "data" / "lfw112_train.tar") as tar:
+        for face in faces:
+            member = tar.extractfile(f"{face.name.rpartition('_')[0]}/{face.name}.jpg")
+            assert member is not None
+            theirs = decode_image(member.read(), where=face.name)
+            both = torch.from_numpy(np.stack([face.pixels, theirs])).permute(0, 3, 1, 2).float() / 127.5 - 1
+            ours, other = (embedder.embed(image[None])[0] for image in both)
+            cosines.append(torch.cosine_similarity(ours, other, dim=0).item())
+    assert np.mean(cosines) > 0.9
+    assert min(cosines) > 0.6

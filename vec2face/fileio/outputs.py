@@ -1,0 +1,31 @@
+"""Check an output before the work that fills it."""
+
+import tempfile
+from pathlib import Path
+
+from vec2face.errors import InputError
+from vec2face.fileio.atomic import explain_os_error
+
+
+def require_new(path: Path, *, overwrite: bool) -> None:
+    """Refuse an output that stands there already or could not be written; nothing is created.
+
+    Args:
+        path: the file or folder to be written.
+        overwrite: whether the user asked to replace what is there.
+
+    Raises:
+        InputError: it exists, and `overwrite` was not asked for.
+        StorageError: the nearest folder that exists above it cannot be written.
+    """
+    if path.exists() and not overwrite:
+        raise InputError(f"{path} exists already; choose another name or add --overwrite.")
+    folder = path.resolve().parent
+    while not folder.exists():
+        folder = folder.parent
+    try:
+        # Asking for permission bits is not enough: a read-only or network file system refuses on its own.
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise explain_os_error(error, path) from None
