@@ -104,3 +104,9 @@ def test_the_generation_recipe_in_the_documents_shows_the_defaults() -> None:
 
     shown = yaml.safe_load(blocks(ROOT / "docs" / "generate.md", "yaml")[0])
     assert GenerateRecipe.model_validate(shown).resolved() == GenerateRecipe().resolved()
+
+
+def test_the_model_card_in_the_documents_is_valid() -> None:
+    from vec2face.config.model_card import ModelCard
+
+    assert ModelCard.model_validate_json(blocks(ROOT / "docs" / "audit.md", "json")[0]).data

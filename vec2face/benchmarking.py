@@ -18,7 +18,7 @@ import torch
 from vec2face.checkpoints import load_embedder, load_generator
 from vec2face.config.generation import Compute
 from vec2face.contracts import IMAGE_SIZE
-from vec2face.errors import InputError
+from vec2face.evaluation.embeddings import move
 from vec2face.generation.noise import Draws
 from vec2face.generation.render import Renderer, torch_threads
 from vec2face.models.embedders.base import FaceEmbedder
@@ -70,14 +70,12 @@ def benchmark(
         progress: receives the stage "measuring".
 
     Raises:
-        InputError: cuda was asked for and there is none.
+        InputError: cuda was asked for and there is none, or the embedder is an ONNX file, which is run on the CPU.
         WeightsError: a reference names no usable weights.
     """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("this PyTorch sees no CUDA device; measure with --device cpu.")
     networks: dict[str, Callable[[int, Precision], Pass]] = {
         "generator": _rendering(load_generator(generator), device),
-        "embedder": _embedding(load_embedder(embedder), device),
+        "embedder": _embedding(move(load_embedder(embedder), device), device),
     }
     progress = progress or SilentProgress()
     progress.begin("measuring", total=len(networks) * len(threads) * len(batch_sizes), unit="settings")
@@ -148,8 +146,6 @@ def _rendering(generator: Vec2FaceGenerator, device: Device) -> Callable[[int, P
 
 def _embedding(embedder: FaceEmbedder, device: Device) -> Callable[[int, Precision], Pass]:
     """Batches of images in memory to embeddings in the CPU's memory."""
-    if isinstance(embedder, torch.nn.Module):
-        embedder.to(device)
 
     def prepare(batch_size: int, precision: Precision) -> Pass:
         pixels = np.random.default_rng(0).uniform(-1, 1, (batch_size, 3, IMAGE_SIZE, IMAGE_SIZE))
