@@ -144,3 +144,11 @@ def test_generators_of_other_sizes_are_refused() -> None:
     state = {"latent_prior_proj_f.weight": torch.zeros(96, 512), "blocks.3.norm1.weight": torch.zeros(96)}
     with pytest.raises(WeightsError, match="width is 96, with 4 encoder and 0 decoder blocks"):
         find_format("vec2face-generator").recognise(state, "test")
+
+
+def test_what_training_leaves_beside_the_weights_is_ignored() -> None:
+    weights, pose = {"norm.weight": torch.zeros(1)}, {"module.conv1.weight": torch.zeros(1)}
+    content = {"model_vec2face": weights, "pose_model": pose, "optimizer": {"state": {}}, "epoch": 9, "args": object()}
+    assert find_format("vec2face-generator").unwrap(content, where="test").keys() == weights.keys()
+    parts = find_format("vec2face-plus").unwrap(content, where="test")
+    assert parts.keys() == {"model_vec2face.norm.weight", "pose_model.conv1.weight"}

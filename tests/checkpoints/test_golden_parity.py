@@ -54,7 +54,10 @@ def test_embedders(golden: Any, name: str, format_name: str) -> None:
 
 def test_magface_is_an_iresnet_with_other_pixels(golden: Any) -> None:
     state, stored = golden.state("arcface_r18"), golden.tensors("arcface_r18")
-    content = {"epoch": 1, "state_dict": {f"features.module.{key}": value for key, value in state.items()}}
+    content: dict[str, Any] = {
+        "epoch": 1,
+        "state_dict": {f"features.module.{key}": value for key, value in state.items()},
+    }
     network: Any = to_network(content, find_format("magface"), where="magface")
     with torch.inference_mode():
         direct = network(stored["image"])

@@ -94,6 +94,31 @@ def test_no_network_is_one_sentence(hub: dict[str, Path], weights_home: Path) ->
     assert not find_entry("vec2face-base").present
 
 
+def test_whatever_the_hub_client_raises_is_one_sentence(monkeypatch: pytest.MonkeyPatch, weights_home: Path) -> None:
+    def fail(*_args: object, **_options: object) -> str:
+        raise RuntimeError("403 Forbidden.\nRequest id: 1")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", fail)
+    with pytest.raises(WeightsError, match=r"^the hub does not give someone/faces/weights/net\.pth: 403 Forbidden\.$"):
+        pull(ENTRY)
+
+
+def test_files_are_copied_where_they_cannot_be_shared(
+    hub: dict[str, Path], weights_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = tmp_path / "center_feature_examples.npy"
+    vectors.write_bytes(b"vectors")
+    hub["BooBooWu/Vec2Face/center_feature_examples.npy"] = vectors
+
+    def refuse(*_args: object) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr("os.link", refuse)
+    folder = pull(find_entry("vec2face-identities"))
+    assert (folder / "center_feature_examples.npy").read_bytes() == b"vectors"
+    assert (folder / "center_feature_examples.npy").stat().st_nlink == 1
+
+
 def test_embedded_weights_are_not_pulled(weights_home: Path) -> None:
     with pytest.raises(WeightsError, match="ships with the package"):
         pull(find_entry("embedded-generator"))

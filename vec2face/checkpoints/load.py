@@ -1,13 +1,16 @@
 """From a reference to a network: a registry name, a folder, an ONNX file or a hub id."""
 
+import json
 import re
 from pathlib import Path
 from typing import Literal
 
 from torch import nn
 
-from vec2face.checkpoints.store import WEIGHTS_NAME, read_folder, weights_file
-from vec2face.errors import WeightsError
+from vec2face.checkpoints.hub import download_folder
+from vec2face.checkpoints.store import CONFIG_NAME, PROVENANCE_NAME, WEIGHTS_NAME, read_folder, weights_file
+from vec2face.contracts import InputContract
+from vec2face.errors import ContractError, WeightsError
 from vec2face.fileio.atomic import fingerprint, sha256_file
 from vec2face.models.embedders.base import FaceEmbedder
 from vec2face.models.embedders.onnx import OnnxEmbedder, external_files
@@ -44,13 +47,15 @@ def load_generator(ref: str) -> Vec2FaceGenerator:
 
 
 def load_embedder(ref: str) -> FaceEmbedder:
-    """Load a face embedder; as `load_generator`, and `ref` may also be an `.onnx` file of an ArcFace recogniser.
+    """Load a face embedder; as `load_generator`, and `ref` may also be an `.onnx` file.
 
-    An ONNX file with other pixels than ArcFace's needs its contract: construct `OnnxEmbedder` yourself.
+    An ONNX file is read as an ArcFace recogniser (see `OnnxEmbedder`) unless a file `NAME.contract.json` beside
+    `NAME.onnx` says which pixels it was trained on: an object with `size`, `color_order`, `mean`, `std` as in
+    `InputContract`.
     """
     path = locate(ref, kind="embedder")
     if path.is_file():
-        return OnnxEmbedder(path)
+        return OnnxEmbedder(path, contract=_contract_beside(path))
     network = read_folder(path)
     if not isinstance(network, FaceEmbedder):
         raise _other_network(ref, network, "an embedder")
@@ -99,11 +104,15 @@ def locate(ref: str, *, kind: NetworkKind) -> Path:
         return _locate_file(path, kind)
     hub = _HUB_ID.fullmatch(ref)
     if hub:
-        return _fetch(hub["id"], hub["revision"])
-    known = [EMBEDDED, *(entry.name for entry in ENTRIES.values() if entry.kind == kind)]
+        try:
+            return download_folder(hub["id"], hub["revision"], [CONFIG_NAME, WEIGHTS_NAME, PROVENANCE_NAME])
+        except WeightsError as error:
+            raise WeightsError(f"there is no local folder {ref}, and {error}") from None
+    known = [EMBEDDED] if kind in _EMBEDDED_NAMES else []
+    known += [entry.name for entry in ENTRIES.values() if entry.kind == kind]
     raise WeightsError(
-        f"there is no {kind} {ref!r}: it is no file or folder, no hub id (owner/name), and none of the known names: "
-        f"{', '.join(known)}."
+        f"there are no {kind} weights {ref!r}: it is no file or folder, no hub id (owner/name), and none of the known "
+        f"names: {', '.join(known)}."
     )
 
 
@@ -130,26 +139,17 @@ def _locate_file(path: Path, kind: NetworkKind) -> Path:
     raise WeightsError(f"{path} is neither a network's folder nor an ONNX file.")
 
 
-def _fetch(repository: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
+def _contract_beside(path: Path) -> InputContract | None:
+    sidecar = path.with_suffix(".contract.json")
+    if not sidecar.is_file():
+        return None
     try:
-        folder = snapshot_download(
-            repository, revision=revision, allow_patterns=["config.json", WEIGHTS_NAME, "provenance.json"]
-        )
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        return InputContract.from_dict(json.loads(sidecar.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, ContractError) as error:
         raise WeightsError(
-            f"there is no local folder {repository}, and the hub repository of that name cannot be read: "
-            f"{first_line(error)}."
+            f"{sidecar} is no input contract ({error}); it is a JSON object such as "
+            f"{json.dumps(InputContract().to_dict())}."
         ) from None
-    return Path(folder)
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's message, without its final full stop."""
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__
 
 
 def _other_network(ref: str, network: nn.Module, wanted: str) -> WeightsError:

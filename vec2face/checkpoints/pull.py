@@ -1,47 +1,18 @@
 """Pull a published file from its hub repository, verify it, convert it."""
 
+import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 from vec2face.checkpoints.convert import import_checkpoint
-from vec2face.checkpoints.load import first_line
+from vec2face.checkpoints.hub import download_file
 from vec2face.checkpoints.store import PROVENANCE_NAME, read_provenance
 from vec2face.errors import WeightsError
 from vec2face.fileio.atomic import explain_os_error, sha256_file, write_json
 from vec2face.registry import WeightsEntry
 
-Download = Callable[[WeightsEntry], Path]
 
-
-def hub_download(entry: WeightsEntry) -> Path:
-    """Download an entry's file into the hub client's own cache and return its path.
-
-    Raises:
-        WeightsError: the hub cannot be reached or does not have the file.
-    """
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
-    from huggingface_hub.utils import logging
-
-    # The client reports every retry; one sentence at the end says the same.
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()
-    repository, file = entry.published_at
-    where = f"{repository}/{file}"
-    try:
-        return Path(hf_hub_download(repository, file, repo_type=entry.repository_type))
-    except LocalEntryNotFoundError:
-        raise WeightsError(f"cannot reach the hub for {where}; check the network connection and try again.") from None
-    except (EntryNotFoundError, HfHubHTTPError) as error:
-        raise WeightsError(f"the hub does not give {where}: {first_line(error)}.") from None
-    except OSError as error:
-        raise WeightsError(f"cannot download {where}: {first_line(error)}; check network and disk.") from None
-    finally:
-        logging.set_verbosity(verbosity)
-
-
-def pull(entry: WeightsEntry, *, expected: str | None = None, download: Download = hub_download) -> Path:
+def pull(entry: WeightsEntry, *, expected: str | None = None) -> Path:
     """Bring a published entry onto this machine, and return where it lies.
 
     The file's SHA-256 must be `expected`, or else the entry's digest, or else the one that the first pull recorded.
@@ -51,7 +22,7 @@ def pull(entry: WeightsEntry, *, expected: str | None = None, download: Download
     """
     repository, path = entry.published_at
     pinned = expected or entry.digest or _recorded(entry)
-    file = download(entry)
+    file = download_file(repository, path, entry.repository_type)
     found = sha256_file(file)
     if pinned is not None and found != pinned.lower():
         raise WeightsError(
@@ -70,7 +41,7 @@ def pull(entry: WeightsEntry, *, expected: str | None = None, download: Download
             replace=True,
         )
     else:
-        _copy(file, entry, {"file": file.name, "sha256": found, "licence": entry.licence, **source})
+        _keep(file, entry, {"file": file.name, "sha256": found, "licence": entry.licence, **source})
     return entry.path
 
 
@@ -83,14 +54,20 @@ def _feature_space(entry: WeightsEntry) -> str | None:
     return None if entry.kind == "generator" else entry.name
 
 
-def _copy(file: Path, entry: WeightsEntry, provenance: dict[str, str]) -> None:
+def _keep(file: Path, entry: WeightsEntry, provenance: dict[str, str]) -> None:
     """Put a file that needs no conversion into the entry's folder; its provenance is written last."""
     target = entry.path / file.name
+    temporary = entry.path / f".{file.name}.{os.getpid()}.tmp"
     try:
         entry.path.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{file.name}.tmp")
-        shutil.copyfile(file, temporary)
-        temporary.replace(target)
+        try:
+            # Datasets are large: share the bytes with the download cache where both lie on one file system.
+            os.link(file.resolve(), temporary)
+        except OSError:
+            shutil.copyfile(file, temporary)
+        os.replace(temporary, target)
     except OSError as error:
         raise explain_os_error(error, target) from error
+    finally:
+        temporary.unlink(missing_ok=True)
     write_json(entry.path / PROVENANCE_NAME, provenance)

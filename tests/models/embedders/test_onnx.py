@@ -1,5 +1,6 @@
 """ONNX recognisers made for the test: batches, pixels, and what is refused."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,25 @@ def test_load_embedder_takes_onnx_files(tmp_path: Path) -> None:
     path = write_recogniser(tmp_path / "net.onnx")
     assert load_embedder(str(path)).dim == DIM
     assert digest(str(path), kind="embedder") == sha256_file(path)
+
+
+def test_load_embedder_reads_the_contract_beside_the_file(tmp_path: Path) -> None:
+    path = write_recogniser(tmp_path / "net.onnx")
+    contract = InputContract(color_order="BGR", mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 0.125))
+    (tmp_path / "net.contract.json").write_text(json.dumps(contract.to_dict()))
+    embedder = load_embedder(str(path))
+    assert embedder.contract == contract
+    torch.testing.assert_close(embedder.embed(images(2)), OnnxEmbedder(path, contract=contract).embed(images(2)))
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "{}", '{"size": 112, "color_order": "GRB", "mean": [0, 0, 0], "std": [1, 1, 1]}']
+)
+def test_a_bad_contract_is_refused(tmp_path: Path, text: str) -> None:
+    path = write_recogniser(tmp_path / "net.onnx")
+    (tmp_path / "net.contract.json").write_text(text)
+    with pytest.raises(WeightsError, match=r"net\.contract\.json is no input contract"):
+        load_embedder(str(path))
 
 
 def test_external_data_counts_in_the_digest(tmp_path: Path) -> None:
