@@ -21,7 +21,7 @@ class Photos(Schema):
 
     paths: tuple[Path, ...] = Field(min_length=1, description="image files, or folders of them")
     detector: Path | None = Field(
-        None, description="YuNet face detector (.onnx) that finds and aligns the face; null: they are aligned crops"
+        None, description="face detector (.onnx: YuNet or SCRFD) for alignment; null: they are aligned crops"
     )
     embedder: str | None = Field(
         None, description="embedder of the generator's feature space; null: the known one of that name"

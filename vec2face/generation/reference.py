@@ -1,15 +1,13 @@
 """Identity vectors from photographs: detect, align, embed with the embedder that the generator was made for."""
 
-import numpy as np
-import torch
-
 from vec2face.checkpoints import load_embedder
 from vec2face.config.generation import Photos
-from vec2face.data.detection import YuNetDetector
+from vec2face.data.detection import open_detector
 from vec2face.data.photos import read_reference_faces
 from vec2face.errors import ContractError
 from vec2face.generation.render import torch_threads
 from vec2face.identities import IdentityBank
+from vec2face.identities.references import bank_from_faces
 from vec2face.models.embedders.base import FaceEmbedder
 from vec2face.registry import ENTRIES
 
@@ -27,14 +25,11 @@ def bank_from_photos(photos: Photos, *, feature_space: str, threads: int) -> Ide
         WeightsError: the embedder cannot be loaded.
         ContractError: no embedder of that feature space is known and none is given.
     """
-    detector = YuNetDetector(photos.detector) if photos.detector else None
-    faces = read_reference_faces(photos.paths, detector)
+    detector = open_detector(photos.detector) if photos.detector else None
     embedder = _embedder(photos, feature_space)
-    with torch.inference_mode(), torch_threads(threads):
-        # One at a time, so that a vector does not depend on what other photographs there are.
-        vectors = [embedder.embed(_as_batch(face.pixels))[0].numpy() for face in faces]
-    provenance = {"source": "photographs", "feature_space": feature_space, "photographs": len(faces)}
-    return IdentityBank(np.stack(vectors), tuple(face.name for face in faces), provenance)
+    faces = read_reference_faces(photos.paths, detector)
+    with torch_threads(threads):
+        return bank_from_faces([face.name for face in faces], [face.pixels for face in faces], embedder)
 
 
 def _embedder(photos: Photos, feature_space: str) -> FaceEmbedder:
@@ -47,7 +42,3 @@ def _embedder(photos: Photos, feature_space: str) -> FaceEmbedder:
             "name it by its folder or ONNX file with --embedder."
         )
     return embedder
-
-
-def _as_batch(pixels: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 127.5 - 1.0
