@@ -69,6 +69,36 @@ def test_the_check_of_commands_can_fail() -> None:
         check_command(["cake"])
 
 
+def test_commands_in_recipe_headers_exist() -> None:
+    for recipe in library.shipped_recipes():
+        lines = [line for line in recipe.text.splitlines() if line.startswith("# Command:")]
+        assert len(lines) == 1, f"{recipe.name} states {len(lines)} commands"
+        program, *words = shlex.split(lines[0].removeprefix("# Command:"))
+        assert program == "vec2face"
+        check_command(words)
+
+
+def test_examples_in_help_exist() -> None:
+    examples = []
+
+    def walk(command: click.Command) -> None:
+        for line in (command.help or "").splitlines():
+            text = line.split("  (")[0].strip().removeprefix("Example: ")
+            if text.startswith("vec2face "):
+                examples.append(shlex.split(text)[1:])
+        if isinstance(command, click.Group):
+            context = click.Context(command)
+            for name in command.list_commands(context):
+                child = command.get_command(context, name)
+                assert child is not None
+                walk(child)
+
+    walk(cli)
+    assert len(examples) > 10
+    for words in examples:
+        check_command(words)
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=IDS)
 def test_recipes_in_documents_are_valid(document: Path, tmp_path: Path) -> None:
     for number, body in enumerate(blocks(document, "yaml")):

@@ -36,7 +36,7 @@ def test_the_table_has_a_row_for_each_network(arguments: list[str]) -> None:
 
 
 def test_unknown_weights_are_a_users_mistake(arguments: list[str]) -> None:
-    with pytest.raises(WeightsError, match="there is no generator 'nothing'"):
+    with pytest.raises(WeightsError, match="'nothing'"):
         CliRunner().invoke(bench, [*arguments, "--weights", "nothing"], catch_exceptions=False)
 
 
