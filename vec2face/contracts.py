@@ -63,5 +63,6 @@ def require_same_width(what: str, width: int, other: str, other_width: int) -> N
     """Raise `ContractError` unless two feature widths agree; both sides are named in the message."""
     if width != other_width:
         raise ContractError(
-            f"{what} has width {width}, but {other} has width {other_width}; use vectors and weights made for each other."
+            f"{what} has width {width}, but {other} has width {other_width}; "
+            "use vectors and weights made for each other."
         )
