@@ -5,6 +5,10 @@ from pathlib import Path
 
 import click
 
+from vec2face.registry import FORMAT_NOTES
+
+FORMATS_HELP = "\b\nFormats:\n" + "\n".join(f"  {name:<20} {note}" for name, note in FORMAT_NOTES.items())
+
 
 @click.group()
 def weights() -> None:
@@ -67,9 +71,9 @@ def pull(names: tuple[str, ...], sha256: str | None) -> None:
         click.echo(f"{entry.name}: {pull_entry(entry, expected=sha256)}")
 
 
-@weights.command("import")
+@weights.command("import", epilog=FORMATS_HELP)
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--format", "format_name", required=True, help="The checkpoint's format; an unknown one lists them all.")
+@click.option("--format", "format_name", required=True, type=click.Choice(list(FORMAT_NOTES)), metavar="FORMAT")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The new folder.")
 @click.option("--name", help="Feature space: an embedder's own, or the one a generator takes its vectors from.")
 @click.option("--licence", default="not stated", show_default=True, help="The weights' terms, for the provenance.")
@@ -81,9 +85,9 @@ def import_weights(file: Path, format_name: str, out: Path, name: str | None, li
     click.echo(str(out))
 
 
-@weights.command()
+@weights.command(epilog=FORMATS_HELP)
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--format", "format_name", required=True, help="The checkpoint's format; an unknown one lists them all.")
+@click.option("--format", "format_name", required=True, type=click.Choice(list(FORMAT_NOTES)), metavar="FORMAT")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The new .pth file.")
 def export(folder: Path, format_name: str, out: Path) -> None:
     """Write a network's FOLDER as the published code reads it."""

@@ -13,7 +13,7 @@ from vec2face.checkpoints.formats import FORMATS
 from vec2face.errors import WeightsError
 from vec2face.models.embedders.iresnet import IResNet
 from vec2face.models.pose.sixdrepnet import SixDRepNet
-from vec2face.registry import AS_IS, ENTRIES
+from vec2face.registry import AS_IS, ENTRIES, FORMAT_NOTES
 
 
 def test_entries_are_consistent() -> None:
@@ -31,6 +31,10 @@ def test_entries_are_consistent() -> None:
             assert FORMATS[entry.format].kind == entry.kind
         assert (entry.contract is not None) == (entry.kind in ("embedder", "pose"))
     assert len(places) == sum(entry.tier == "published" for entry in ENTRIES.values())
+
+
+def test_every_format_has_a_note() -> None:
+    assert list(FORMATS) == list(FORMAT_NOTES)
 
 
 def test_contracts_are_those_of_the_networks_that_a_pull_builds() -> None:

@@ -13,6 +13,18 @@ Tier = Literal["embedded", "published"]
 
 CACHE_VARIABLE = "VEC2FACE_HOME"
 
+# The checkpoint formats that can be imported and exported, and where such files come from; see `checkpoints.formats`.
+FORMAT_NOTES = {
+    "vec2face-generator": "Vec2Face generator and Vec2Face+ main model",
+    "vec2face-plus": "Vec2Face+ pose model: generator with low-rank adapters, and its pose encoder",
+    "arcface-torch": "insightface's arcface_torch: IResNet-18, -34, -50, -100 and mbf (told from the keys)",
+    "magface": "IResNets as the authors of MagFace publish them (BGR pixels in [0, 1])",
+    "iresnet-se": "IResNet with squeeze-excitation of the published Vec2Face recognition results",
+    "mobilefacenet-relu6": "MobileFaceNet with ReLU6 (ImageNet mean and deviation)",
+    "mobilefacenet-prelu": "MobileFaceNet with PReLU of the ArcFace family",
+    "sixdrepnet": "6DRepNet, RepVGG-B1g2 in deploy form",
+}
+
 # A format that is stored as it was pulled, without conversion.
 AS_IS = "as-is"
 
@@ -29,7 +41,7 @@ class WeightsEntry:
         licence: its terms as far as its source states them.
         folder: for the embedded tier, the path inside the package.
         repository, repository_type, file: for the published tier, where it lies on the hub.
-        format: how a checkpoint is laid out (a name of `checkpoints.formats`), or "as-is".
+        format: how a checkpoint is laid out (one of `FORMAT_NOTES`), or "as-is".
         digest: SHA-256 of the published file; None until known, then the first pull pins it.
         contract: for networks that take images, the pixels they were trained on.
     """

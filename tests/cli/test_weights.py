@@ -79,7 +79,9 @@ def test_mistakes_are_one_sentence(tmp_path: Path, checkpoint: Path) -> None:
     assert "named 'nothing'" in refusal("pull", "vec2face-base", "nothing")
     assert "ships with the package" in refusal("pull", "embedded-generator")
     assert "one name at a time" in refusal("pull", "vec2face-base", "sixdrepnet", "--sha256", "0" * 64)
-    assert "known: vec2face-generator" in refusal("import", checkpoint, "--format", "x", "--out", tmp_path / "n")
+    unknown_format = run("import", checkpoint, "--format", "x", "--out", tmp_path / "n")
+    assert unknown_format.exit_code == 2
+    assert "'x' is not one of 'vec2face-generator'" in unknown_format.output
     assert "No such file" in refusal("import", tmp_path / "no.pth", "--format", "magface", "--out", tmp_path / "n")
     assert "holds no config.json" in refusal("export", tmp_path, "--format", "magface", "--out", tmp_path / "x.pth")
     assert "neither a network's folder" in refusal("show", "nothing")

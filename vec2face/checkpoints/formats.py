@@ -38,9 +38,8 @@ class Format:
     """How a checkpoint file is laid out.
 
     Attributes:
-        name: what users call it.
+        name: what users call it, one of `registry.FORMAT_NOTES`.
         kind: what its network does.
-        about: where such files come from.
         recognise: from the weights by published name (and the file, for messages) to the network they fit.
         table_for: the table by which one of our networks is stored so; None if it cannot be.
         wrappers: keys of the file's dict that the weights may stand under; None for a file that is the weights. An
@@ -53,7 +52,6 @@ class Format:
 
     name: str
     kind: Kind
-    about: str
     recognise: Callable[[Mapping[str, Tensor], str], Layout]
     table_for: Callable[[nn.Module], KeyTable | None]
     wrappers: tuple[str | None, ...] = (None,)
@@ -140,7 +138,6 @@ _ALL = (
     Format(
         name="vec2face-generator",
         kind="generator",
-        about="Vec2Face generator and Vec2Face+ main model",
         recognise=of_generator,
         table_for=generator_table,
         wrappers=(GENERATOR_PART,),
@@ -148,7 +145,6 @@ _ALL = (
     Format(
         name="vec2face-plus",
         kind="generator",
-        about="Vec2Face+ pose model: generator with low-rank adapters, and its pose encoder",
         recognise=of_vec2face_plus,
         table_for=vec2face_plus_table,
         parts=(GENERATOR_PART, POSE_PART),
@@ -156,7 +152,6 @@ _ALL = (
     Format(
         name="arcface-torch",
         kind="embedder",
-        about="insightface's arcface_torch: IResNet-18, -34, -50, -100 and mbf (told from the keys)",
         recognise=of_arcface_torch,
         table_for=arcface_torch_table,
         wrappers=(None, "state_dict"),
@@ -164,7 +159,6 @@ _ALL = (
     Format(
         name="magface",
         kind="embedder",
-        about="IResNets as the authors of MagFace publish them (BGR pixels in [0, 1])",
         recognise=of_magface,
         table_for=magface_table,
         wrappers=("state_dict", None),
@@ -174,7 +168,6 @@ _ALL = (
     Format(
         name="iresnet-se",
         kind="embedder",
-        about="IResNet with squeeze-excitation of the published Vec2Face recognition results",
         recognise=of_iresnet_se,
         table_for=iresnet_se_table,
         wrappers=(None, "state_dict"),
@@ -182,21 +175,18 @@ _ALL = (
     Format(
         name="mobilefacenet-relu6",
         kind="embedder",
-        about="MobileFaceNet with ReLU6 (ImageNet mean and deviation)",
         recognise=of_mobilefacenet_relu6,
         table_for=table_of(MobileFaceNetReLU6, MOBILEFACENET_RELU6),
     ),
     Format(
         name="mobilefacenet-prelu",
         kind="embedder",
-        about="MobileFaceNet with PReLU of the ArcFace family",
         recognise=of_mobilefacenet_prelu,
         table_for=table_of(MobileFaceNetPReLU, MOBILEFACENET_PRELU),
     ),
     Format(
         name="sixdrepnet",
         kind="pose",
-        about="6DRepNet, RepVGG-B1g2 in deploy form",
         recognise=of_sixdrepnet,
         table_for=table_of(SixDRepNet, SIXDREPNET),
         wrappers=(None, "model_state_dict", "state_dict"),
