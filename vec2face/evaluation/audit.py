@@ -8,7 +8,7 @@
                  bytes, recipe (resolved), generator, bank (its provenance), bank_sha256, settings (all that decides
                  the bytes)
     lineage      a list: role, reference, sha256, name, licence, source, data [name, role, licence, consent]
-    settings     how much was measured: seed, images_per_identity, pairs, comparisons
+    settings     how much was measured: seed, images_per_identity, pairs, comparisons, device
     embedders    a list, the main one first: reference, name, dim, sha256, generators_own_space,
                  threshold {value, source}, and the measures of `vec2face.evaluation.measure.Measurement.facts`
     checks       name, value, threshold, status, embedder, reason
@@ -26,7 +26,7 @@ from vec2face.contracts import require_same_width
 from vec2face.errors import DatasetError, InputError
 from vec2face.evaluation.columns import write_measured_columns
 from vec2face.evaluation.dataset import DatasetReader
-from vec2face.evaluation.embeddings import embed_dataset
+from vec2face.evaluation.embeddings import embed_dataset, move
 from vec2face.evaluation.figures import draw_figures, draw_plots
 from vec2face.evaluation.lineage import generator_lineage
 from vec2face.evaluation.measure import Effort, Measurement, measure
@@ -49,6 +49,7 @@ def audit(
     images_per_identity: int | None = None,
     effort: Effort | None = None,
     weights_card: Path | None = None,
+    device: str = "cpu",
     progress: ProgressReporter | None = None,
 ) -> dict[str, Any]:
     """Measure a finished dataset and write `report/` and the measured columns of `metadata.parquet`.
@@ -63,13 +64,14 @@ def audit(
         images_per_identity: measure only the first so many images of each identity; None measures all.
         effort: how much is measured before a sample stands for the whole; None takes the defaults.
         weights_card: model card of the generator, where its weights are not on this machine.
+        device: where images are embedded, "cpu" or "cuda".
 
     Returns:
         The facts, as in `report/facts.json`.
 
     Raises:
         DatasetError: the folder holds no finished dataset, or a damaged one.
-        InputError: the generator's model card is missing, or both embedders are the same.
+        InputError: the generator's model card is missing, both embedders are the same, or there is no such device.
         WeightsError: an embedder cannot be loaded.
         StorageError: the report cannot be written.
     """
@@ -79,7 +81,7 @@ def audit(
     description = _Description(reader)
     dataset_facts = description.facts()
     lineage = generator_lineage(description.weights, sha256=description.generator["sha256"], card=weights_card)
-    judges = [_Judge(embedder)] + ([_Judge(second_embedder)] if second_embedder else [])
+    judges = [_Judge(reference, device) for reference in (embedder, second_embedder) if reference is not None]
     if len({judge.sha256 for judge in judges}) < len(judges):
         raise InputError(f"the second embedder {second_embedder!r} is the same as the first; give another one.")
 
@@ -117,7 +119,7 @@ def audit(
         "vec2face": __version__,
         "dataset": dataset_facts,
         "lineage": [lineage],
-        "settings": {"images_per_identity": images_per_identity, **asdict(effort)},
+        "settings": {"images_per_identity": images_per_identity, "device": device, **asdict(effort)},
         "embedders": [
             judge.facts(measurement, description.generator["feature_space"])
             for judge, measurement in zip(judges, measurements, strict=True)
@@ -133,9 +135,9 @@ def audit(
 class _Judge:
     """An embedder that measures, and what is known of it."""
 
-    def __init__(self, reference: str) -> None:
+    def __init__(self, reference: str, device: str) -> None:
         self.reference = reference
-        self.network: FaceEmbedder = load_embedder(reference)
+        self.network: FaceEmbedder = move(load_embedder(reference), device)
         self.sha256: str = digest(reference, kind="embedder")
         self.threshold: Threshold = threshold_of(reference)
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vec2face.contracts import IMAGE_SIZE
-from vec2face.errors import ContractError, DatasetError
+from vec2face.errors import ContractError, DatasetError, InputError
 from vec2face.evaluation.dataset import DatasetReader, ImageRecord, Shard
 from vec2face.fileio.atomic import explain_os_error, fingerprint, write_text
 from vec2face.fileio.images import decode_image
@@ -180,6 +180,23 @@ def decode_face(record: ImageRecord) -> NDArray[np.uint8]:
     if pixels.shape != (IMAGE_SIZE, IMAGE_SIZE, 3):
         raise DatasetError(f"image {record.key} is {pixels.shape[1]}x{pixels.shape[0]}, not {IMAGE_SIZE}x{IMAGE_SIZE}.")
     return pixels
+
+
+def move(embedder: "FaceEmbedder", device: str) -> "FaceEmbedder":
+    """Return the embedder on a device, "cpu" or "cuda".
+
+    Raises:
+        InputError: there is no CUDA device, or the embedder is an ONNX file, which is run on the CPU.
+    """
+    import torch
+
+    if device == "cpu":
+        return embedder
+    if not torch.cuda.is_available():
+        raise InputError(f"the device {device!r} is not available; use --device cpu.")
+    if not isinstance(embedder, torch.nn.Module):
+        raise InputError(f"embedder {embedder.name!r} is an ONNX file, which is run on the CPU; use --device cpu.")
+    return embedder.to(device)
 
 
 def embed_pixels(embedder: "FaceEmbedder", pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
