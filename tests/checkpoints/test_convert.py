@@ -55,6 +55,8 @@ def test_half_precision_becomes_single(tmp_path: Path, relu6_checkpoint: Path) -
         (lambda s: s.pop("conv3.bias"), r"lacks conv3\.bias\."),
         (lambda s: s.pop("bn.weight"), r"has no 'bn\.weight', so it is not of this format"),
         (lambda s: s.update({"conv3.bias": torch.zeros(5)}), r"conv3\.bias \(5,\) where the network has \(24,\)"),
+        (lambda s: s.update({"bn.weight": torch.zeros(())}), r"'bn\.weight' has the shape \(\), not 1 axes"),
+        (lambda s: s.update({7: torch.zeros(1)}), r"not weights where weights belong: 7"),
         (lambda s: s.update({"epoch": 3}), r"not weights where weights belong: epoch"),
     ],
 )

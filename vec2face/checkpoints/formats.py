@@ -70,7 +70,7 @@ class Format:
             if missing:
                 raise WeightsError(
                     f"{where} holds no {' and no '.join(map(repr, missing))}, as the format {self.name} has; "
-                    f"it holds {name_some(list(content))}."
+                    f"it holds {name_some([str(key) for key in content])}."
                 )
             return {
                 f"{part}.{key}": tensor
@@ -81,7 +81,7 @@ class Format:
         if not named and None not in self.wrappers:
             raise WeightsError(
                 f"{where} holds no {self.wrappers[0]!r}, as the format {self.name} has; "
-                f"it holds {name_some(list(content))}."
+                f"it holds {name_some([str(key) for key in content])}."
             )
         return self._strip(_state_dict(content[named[0]] if named else content, where), where)
 
@@ -127,7 +127,9 @@ def find_format(name: str) -> Format:
 def _state_dict(content: Any, where: str) -> dict[str, Tensor]:
     """Return `content` if it is a non-empty dict of tensors."""
     if isinstance(content, Mapping) and content:
-        strangers = [str(key) for key, value in content.items() if not isinstance(value, Tensor)]
+        strangers = [
+            str(key) for key, value in content.items() if not (isinstance(key, str) and isinstance(value, Tensor))
+        ]
         if not strangers:
             return dict(content)
         raise WeightsError(f"{where} holds entries that are not weights where weights belong: {name_some(strangers)}.")

@@ -56,7 +56,7 @@ def of_vec2face_plus(state: State, where: str) -> Layout:
     prefix = f"{GENERATOR_PART}."
     config = _generator_config(state, where, prefix=prefix)
     config |= {
-        "lora_rank": _shape(state, f"{prefix}blocks.0.attn.qkv.A", where)[0],
+        "lora_rank": _shape(state, f"{prefix}blocks.0.attn.qkv.A", where, axes=2)[0],
         "pose_condition": True,
         "training_mask": _POSE_TRAINING_MASK,
         "sampling_mask": _POSE_SAMPLING_MASK,
@@ -160,7 +160,7 @@ def _iresnet(state: State, where: str) -> Layout:
 
 
 def _generator_config(state: State, where: str, *, prefix: str) -> dict[str, Any]:
-    width, feature_dim = _shape(state, f"{prefix}latent_prior_proj_f.weight", where)
+    width, feature_dim = _shape(state, f"{prefix}latent_prior_proj_f.weight", where, axes=2)
     found = {
         "width": width,
         "encoder_depth": _count(state, rf"{re.escape(prefix)}blocks\.(\d+)\."),
@@ -182,7 +182,10 @@ def _count(state: State, pattern: str) -> int:
     return max(numbers) + 1 if numbers else 0
 
 
-def _shape(state: State, key: str, where: str) -> tuple[int, ...]:
+def _shape(state: State, key: str, where: str, axes: int = 1) -> tuple[int, ...]:
     if key not in state:
         raise WeightsError(f"{where} has no {key!r}, so it is not of this format; it holds {name_some(list(state))}.")
-    return tuple(state[key].shape)
+    shape = tuple(state[key].shape)
+    if len(shape) != axes:
+        raise WeightsError(f"{where} is not of this format: its {key!r} has the shape {shape}, not {axes} axes.")
+    return shape
