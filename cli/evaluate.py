@@ -56,3 +56,33 @@ def _print(result: "VerificationResult") -> None:
         click.echo(f"TAR         {text}  at FAR {far}")
     click.echo(f"EER         {100 * result.eer:.2f} %")
     click.echo(f"AUC         {result.auc:.5f}")
+
+
+@evaluate.command("operating-points")
+@click.argument("embedder")
+@click.argument("pack", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--out", type=click.Path(path_type=Path), help="Write the thresholds to this JSON file.")
+def operating_points_command(embedder: str, pack: Path, out: Path | None) -> None:
+    """Measure at which cosine EMBEDDER takes strangers of PACK (a face pack with named people) for one person.
+
+    \b
+    Example:
+      vec2face evaluate operating-points embedded PACK --out operating_points.json
+    """
+    from rich.console import Console
+
+    from vec2face.checkpoints import load_embedder
+    from vec2face.data.facepack import FacePack
+    from vec2face.evaluation.operating_points import operating_points
+    from vec2face.fileio.atomic import write_json
+
+    faces, network = FacePack.load(pack), load_embedder(embedder)
+    with Console(stderr=True).status("embedding faces") as status:
+        found = operating_points(
+            network, faces, on_image=lambda done, total: status.update(f"embedding faces: {done} of {total}")
+        )
+    if out is not None:
+        write_json(out, found.thresholds)
+    click.echo(f"{found.people:,} people, {found.pairs:,} pairs of strangers")
+    for name, threshold in found.thresholds.items():
+        click.echo(f"{name}  {threshold:.4f}")

@@ -110,3 +110,27 @@ def show(ref: str, as_json: bool) -> None:
         return
     for key, value in facts.items():
         click.echo(f"{key}: {value if isinstance(value, str) else json.dumps(value)}")
+
+
+@weights.command("release")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The new folder.")
+@click.option("--card", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The network's card.json.")
+@click.option("--precision", type=click.Choice(["float16", "float32"]), default="float16", show_default=True)
+@click.option(
+    "--operating-points",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help='An embedder\'s cosine thresholds, JSON such as {"fmr_1e-4": 0.42}.',
+)
+def release_weights(folder: Path, out: Path, card: Path, precision: str, operating_points: Path | None) -> None:
+    """Write a trained network's FOLDER as it is shipped: half-size weights, origin and terms."""
+    from vec2face.checkpoints.release import release
+
+    release(
+        folder,
+        out,
+        card=card,
+        precision="float32" if precision == "float32" else "float16",
+        operating_points=operating_points,
+    )
+    click.echo(f"{out} is ready to be shipped.")

@@ -1,4 +1,4 @@
-"""Fit the statistics that the `pca` identity source draws from: the distribution of an embedder's vectors of real faces."""
+"""Fit the statistics that the `pca` identity source draws from: how embeddings of real faces are distributed."""
 
 from collections.abc import Callable
 from pathlib import Path
