@@ -172,6 +172,14 @@ def test_leftovers_of_a_killed_run_are_removed(
     assert contents(dataset) == quiet
 
 
+def test_a_run_killed_before_its_first_file_leaves_a_usable_folder(
+    make_recipe: MakeRecipe, make_dataset: MakeDataset, tmp_path: Path
+) -> None:
+    (tmp_path / ".dataset.json.1234.tmp").write_bytes(b"{")
+    assert make_dataset(make_recipe(), tmp_path).images == 20
+    assert not (tmp_path / ".dataset.json.1234.tmp").exists()
+
+
 @pytest.mark.parametrize(
     ("changes", "named"),
     [

@@ -73,17 +73,27 @@ class Renderer:
 
     @torch.inference_mode()
     def _start(self, draws: Draws) -> tuple[Tensor, Tensor]:
+        try:
+            image = self._image(draws)
+        except torch.cuda.OutOfMemoryError:
+            raise ConfigError(
+                f"the GPU has too little memory for batches of {self.batch_size}; lower --batch-size, "
+                "and choose a new folder, since it is part of the plan."
+            ) from None
+        return to_pixels(image), torch.isfinite(image).flatten(1).all(dim=1)
+
+    def _image(self, draws: Draws) -> Tensor:
         with (
             torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16),
             torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
         ):
-            image = self.generator(
+            image: Tensor = self.generator(
                 self._padded(draws.features),
                 mask_noise=self._padded(draws.mask_noise),
                 mask_rate=self._padded(draws.mask_rate),
                 mask_ratio_min=self.mask_ratio_min,
             ).image[: len(draws)]
-        return to_pixels(image), torch.isfinite(image).flatten(1).all(dim=1)
+        return image
 
     def _padded(self, rows: np.ndarray) -> Tensor:
         missing = self.batch_size - len(rows)
