@@ -2,27 +2,40 @@
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import click
 
+from vec2face.config.audit import AuditOptions
+from vec2face.config.base import parse
+
 FILE = click.Path(path_type=Path)
+COUNT = click.IntRange(min=1)
+DEFAULTS = AuditOptions()
 
 
 @click.command(short_help="Measure a dataset: identity separation, consistency, contact sheets, card.")
 @click.argument("dataset", type=FILE)
 @click.option(
     "--embedder",
-    default="embedded",
+    default=DEFAULTS.embedder,
     show_default=True,
     metavar="REF",
     help="Embedder that measures: registry name, folder, ONNX file or hub id.",
 )
 @click.option("--second-embedder", metavar="REF", help="Another, independent one; its numbers stand beside.")
-@click.option("--images-per-identity", type=click.IntRange(min=1), help="Measure only so many images of each identity.")
-@click.option("--pairs", type=click.IntRange(min=1), help="Most pairs of images to compare; beyond, a sample is.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of every sample.")
+@click.option("--images-per-identity", type=COUNT, help="Measure only so many images of each identity.")
+@click.option(
+    "--pairs",
+    type=COUNT,
+    default=DEFAULTS.pairs,
+    show_default=True,
+    help="Most image pairs to compare; beyond, a sample.",
+)
+@click.option("--seed", type=int, default=DEFAULTS.seed, show_default=True, help="Seed of every sample.")
 @click.option("--weights-card", type=FILE, help="The generator's card.json, where its weights are not on this machine.")
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default=DEFAULTS.device, show_default=True)
+@click.option("--batch-size", type=COUNT, default=DEFAULTS.batch_size, show_default=True, help="Images in one pass.")
 @click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
 def audit(
     *,
@@ -30,10 +43,11 @@ def audit(
     embedder: str,
     second_embedder: str | None,
     images_per_identity: int | None,
-    pairs: int | None,
+    pairs: int,
     seed: int,
     weights_card: Path | None,
-    device: str,
+    device: Literal["cpu", "cuda"],
+    batch_size: int,
     as_json: bool,
 ) -> None:
     """Measure DATASET, a folder made by `vec2face generate`, and write its report, card and contact sheets.
@@ -47,22 +61,26 @@ def audit(
       vec2face audit faces --second-embedder arcface-r100-glint360k
       vec2face audit faces --images-per-identity 10 --json
     """
-    from vec2face.evaluation.measure import Effort
+    options = parse(
+        AuditOptions,
+        {
+            "embedder": embedder,
+            "second_embedder": second_embedder,
+            "images_per_identity": images_per_identity,
+            "pairs": pairs,
+            "seed": seed,
+            "weights_card": weights_card,
+            "device": device,
+            "batch_size": batch_size,
+        },
+        where="options",
+    )
+    # After the options, so that their mistakes are told without loading torch.
     from vec2face.workflow import audit_dataset
     from vec2face_cli.progress import TerminalProgress
 
-    effort = Effort(seed=seed) if pairs is None else Effort(seed=seed, pairs=pairs)
     with TerminalProgress() as progress:
-        summary = audit_dataset(
-            dataset,
-            embedder=embedder,
-            second_embedder=second_embedder,
-            images_per_identity=images_per_identity,
-            effort=effort,
-            weights_card=weights_card,
-            device=device,
-            progress=progress,
-        )
+        summary = audit_dataset(dataset, options, progress=progress)
     if as_json:
         click.echo(json.dumps(summary.facts, indent=2, sort_keys=True, ensure_ascii=False))
     else:

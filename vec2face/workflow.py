@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from vec2face.cards import write_card, write_report
+from vec2face.config.audit import AuditOptions
 from vec2face.config.generation import GenerateRecipe
-from vec2face.evaluation.audit import audit
+from vec2face.evaluation.audit import audit as measure_dataset
 from vec2face.evaluation.lineage import generator_lineage
-from vec2face.evaluation.measure import Effort
 from vec2face.generation.executor import default_workers
 from vec2face.generation.inputs import prepare
 from vec2face.generation.run import GenerationSummary, generate
@@ -68,6 +68,7 @@ def make_dataset(
     *,
     workers: int | None = None,
     audit: bool = True,
+    audit_options: AuditOptions | None = None,
     progress: ProgressReporter | None = None,
 ) -> DatasetSummary:
     """Generate a dataset, or finish one, then audit it and write its report and card.
@@ -76,7 +77,8 @@ def make_dataset(
         recipe: what to make.
         out: folder of the dataset, new, empty, or holding a part of the same dataset.
         workers: rendering processes; None uses one per CPU core, or one per GPU.
-        audit: whether to measure and document the finished dataset, with the embedded embedder.
+        audit: whether to measure and document the finished dataset.
+        audit_options: how; None takes the defaults, on the recipe's device.
         progress: receives every stage.
 
     Raises:
@@ -84,41 +86,24 @@ def make_dataset(
             anything is rendered.
     """
     progress = progress or SilentProgress()
+    options = audit_options or AuditOptions(device=recipe.compute.device)
     plan, bank = prepare(recipe, out, progress=progress)
     if audit:
-        generator_lineage(recipe.weights, sha256=plan.generator.sha256)
+        generator_lineage(recipe.weights, sha256=plan.generator.sha256, card=options.weights_card)
     chosen = workers or default_workers(recipe.compute.device)
     generation = generate(plan, out, bank=bank, workers=chosen, progress=progress)
-    audited = audit_dataset(out, device=recipe.compute.device, progress=progress) if audit else None
-    return DatasetSummary(generation, audited)
+    return DatasetSummary(generation, audit_dataset(out, options, progress=progress) if audit else None)
 
 
 def audit_dataset(
-    dataset: Path,
-    *,
-    embedder: str = "embedded",
-    second_embedder: str | None = None,
-    images_per_identity: int | None = None,
-    effort: Effort | None = None,
-    weights_card: Path | None = None,
-    device: str = "cpu",
-    progress: ProgressReporter | None = None,
+    dataset: Path, options: AuditOptions | None = None, *, progress: ProgressReporter | None = None
 ) -> AuditSummary:
-    """Audit a finished dataset and write its report and card; see `vec2face.evaluation.audit.audit` for the arguments.
+    """Audit a finished dataset and write its report and card; see `vec2face.evaluation.audit.audit`.
 
     Raises:
         Vec2FaceError: as the audit; `CardError` where a fact is missing. `report/facts.json` stands then all the same.
     """
-    facts = audit(
-        dataset,
-        embedder=embedder,
-        second_embedder=second_embedder,
-        images_per_identity=images_per_identity,
-        effort=effort,
-        weights_card=weights_card,
-        device=device,
-        progress=progress,
-    )
+    facts = measure_dataset(dataset, options, progress=progress)
     report, card = dataset / "report" / "report.html", dataset / "report" / "card.md"
     write_report(facts, report)
     write_card(facts, card)

@@ -290,7 +290,7 @@ def test_the_report_needs_no_other_file_and_runs_no_script(facts, folder):
 def test_the_verdict_comes_before_everything_else(facts, folder):
     text = report_of(facts, folder)
     assert text.index("Pass with warnings") < text.index("<h2>")
-    assert "1 passed; 1 to look at" in text
+    assert "<span>1 to look at, 1 passed</span>" in text
 
 
 def test_a_missing_figure_is_named(facts, folder):

@@ -7,10 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from vec2face.config.audit import AuditOptions
 from vec2face.config.model_card import ModelCard, TrainingData, write_model_card
 from vec2face.errors import DatasetError, InputError
 from vec2face.evaluation.audit import audit
-from vec2face.evaluation.measure import Effort
 
 CARD = ModelCard(
     name="pattern-generator",
@@ -55,7 +55,7 @@ def world(tmp_path, monkeypatch, pattern_embedders):
 
 def test_a_good_dataset(world, build_dataset):
     dataset = build_dataset(world / "data", identities=6, images=8)
-    facts = audit(dataset, embedder="pattern", second_embedder="mixed")
+    facts = audit(dataset, AuditOptions(embedder="pattern", second_embedder="mixed"))
     assert facts == json.loads((dataset / "report" / "facts.json").read_text())
     assert facts["verdict"] == "pass", [check for check in facts["checks"] if check["status"] != "pass"]
     assert facts["dataset"]["images"] == 48
@@ -82,8 +82,8 @@ def test_a_good_dataset(world, build_dataset):
 def test_measured_columns_stand_beside_the_others(world, build_dataset, pattern_embedders):
     dataset = build_dataset(world / "data", rejected=True)
     before = pq.read_table(dataset / "metadata.parquet")
-    facts = audit(dataset, embedder="pattern", images_per_identity=5)
-    audit(dataset, embedder="pattern", images_per_identity=5)  # again: columns are replaced, not added
+    facts = audit(dataset, AuditOptions(embedder="pattern", images_per_identity=5))
+    audit(dataset, AuditOptions(embedder="pattern", images_per_identity=5))  # again: columns are replaced, not added
     after = pq.read_table(dataset / "metadata.parquet")
     assert after.select(before.column_names).equals(before)
     added = ["cosine_to_vector", "cosine_to_centre", "nearest_identity", "audit_status"]
@@ -105,7 +105,7 @@ def test_measured_columns_stand_beside_the_others(world, build_dataset, pattern_
 
 
 def test_twins_and_noise_fail_the_checks_that_name_them(world, build_dataset):
-    facts = audit(build_dataset(world / "twins", twins=True), embedder="mixed")
+    facts = audit(build_dataset(world / "twins", twins=True), AuditOptions(embedder="mixed"))
     found = {check["name"]: check["status"] for check in facts["checks"]}
     assert found["images nearest to their own identity"] == "fail"
     assert found["identities that are unique"] == "warn"
@@ -113,21 +113,21 @@ def test_twins_and_noise_fail_the_checks_that_name_them(world, build_dataset):
     assert closest["identities"] == [0, 1]
     assert closest["cosine"] > 0.95
     assert facts["verdict"] == "fail"
-    noisy = audit(build_dataset(world / "noisy", noise=12.0), embedder="mixed")
+    noisy = audit(build_dataset(world / "noisy", noise=12.0), AuditOptions(embedder="mixed"))
     found = {check["name"]: check["status"] for check in noisy["checks"]}
     assert found["images consistent with their identity"] == "fail"
     assert found["equal error rate of image pairs"] == "fail"
 
 
 def test_the_generators_own_embedder_alone_is_not_enough_for_a_pass(world, build_dataset):
-    facts = audit(build_dataset(world / "data"), embedder="pattern")
+    facts = audit(build_dataset(world / "data"), AuditOptions(embedder="pattern"))
     assert facts["verdict"] == "warn"
     assert [check["name"] for check in facts["checks"] if check["status"] == "warn"] == ["independent embedder"]
 
 
 @pytest.mark.parametrize(("identities", "images"), [(1, 4), (3, 1), (1, 1)])
 def test_what_cannot_be_measured_is_said_to_be_so(world, build_dataset, identities, images):
-    facts = audit(build_dataset(world / "data", identities=identities, images=images), embedder="mixed")
+    facts = audit(build_dataset(world / "data", identities=identities, images=images), AuditOptions(embedder="mixed"))
     view = facts["embedders"][0]
     assert view["error_rates"] is None
     assert (view["consistency"] is None) == (images == 1)
@@ -138,57 +138,57 @@ def test_what_cannot_be_measured_is_said_to_be_so(world, build_dataset, identiti
 
 def test_a_stopped_audit_goes_on_and_ends_with_the_same_facts(world, build_dataset):
     dataset = build_dataset(world / "data", identities=10)
-    whole = audit(build_dataset(world / "other", identities=10), embedder="mixed")
+    whole = audit(build_dataset(world / "other", identities=10), AuditOptions(embedder="mixed"))
     with pytest.raises(KeyboardInterrupt):
-        audit(dataset, embedder="mixed", progress=Stages(stop_after=40))
+        audit(dataset, AuditOptions(embedder="mixed"), progress=Stages(stop_after=40))
     stages = Stages()
-    resumed = audit(dataset, embedder="mixed", progress=stages)
+    resumed = audit(dataset, AuditOptions(embedder="mixed"), progress=stages)
     assert stages.seen[0] == ("embedding with mixed-36", 80, 32)
     assert resumed == whole
     done = Stages()
-    audit(dataset, embedder="mixed", progress=done)
+    audit(dataset, AuditOptions(embedder="mixed"), progress=done)
     assert done.seen[0] == ("embedding with mixed-36", 80, 80)
 
 
 def test_samples_stand_for_the_whole_under_a_seed(world, build_dataset):
     dataset = build_dataset(world / "data")
-    few = Effort(pairs=60, comparisons=6 * 20, seed=3)
-    facts = audit(dataset, embedder="mixed", effort=few)
+    few = AuditOptions(embedder="mixed", pairs=60, comparisons=6 * 20, seed=3)
+    facts = audit(dataset, few)
     view = facts["embedders"][0]
     assert (view["genuine"]["count"], view["genuine"]["exact"]) == (60, False)
     assert (view["impostor"]["count"], view["impostor"]["exact"]) == (60, False)
     assert view["separation"]["images_compared"] == 20
-    assert facts == audit(dataset, embedder="mixed", effort=few)
+    assert facts == audit(dataset, few)
     assert facts["settings"]["seed"] == 3
 
 
 def test_the_embedders_own_threshold_is_used(world, build_dataset):
     (world / "mixed" / "operating_points.json").write_text('{"fmr_1e-4": 0.55}')
-    facts = audit(build_dataset(world / "data"), embedder="mixed")
+    facts = audit(build_dataset(world / "data"), AuditOptions(embedder="mixed"))
     assert facts["embedders"][0]["threshold"]["value"] == 0.55
     (world / "mixed" / "operating_points.json").write_text('{"fmr_1e-4": 7}')
     with pytest.raises(InputError, match="7 is not a cosine"):
-        audit(world / "data", embedder="mixed")
+        audit(world / "data", AuditOptions(embedder="mixed"))
 
 
 def test_an_unusable_dataset_is_refused_before_any_work(world, build_dataset):
     with pytest.raises(DatasetError, match="not a dataset"):
-        audit(world / "absent", embedder="mixed")
+        audit(world / "absent", AuditOptions(embedder="mixed"))
     dataset = build_dataset(world / "data")
     table = (dataset / "metadata.parquet").read_bytes()
     (dataset / "metadata.parquet").unlink()
     with pytest.raises(DatasetError, match=r"metadata\.parquet is missing; run `vec2face generate`"):
-        audit(dataset, embedder="mixed")
+        audit(dataset, AuditOptions(embedder="mixed"))
     (dataset / "metadata.parquet").write_bytes(table[: len(table) // 2])
     with pytest.raises(DatasetError, match="is damaged"):
-        audit(dataset, embedder="mixed")
+        audit(dataset, AuditOptions(embedder="mixed"))
     (dataset / "metadata.parquet").write_bytes(table)
     (dataset / "shards" / "000001.json").unlink()
     with pytest.raises(DatasetError, match=r"000001\.tar has no manifest"):
-        audit(dataset, embedder="mixed")
+        audit(dataset, AuditOptions(embedder="mixed"))
     (dataset / "shards" / "000001.tar").unlink()
     with pytest.raises(DatasetError, match="1 of 2 shards"):
-        audit(dataset, embedder="mixed")
+        audit(dataset, AuditOptions(embedder="mixed"))
 
 
 def test_a_damaged_shard_is_named(world, build_dataset):
@@ -196,22 +196,22 @@ def test_a_damaged_shard_is_named(world, build_dataset):
     shard = dataset / "shards" / "000001.tar"
     shard.write_bytes(shard.read_bytes()[:5000])
     with pytest.raises(DatasetError, match=r"000001\.tar.*vec2face verify"):
-        audit(dataset, embedder="mixed")
+        audit(dataset, AuditOptions(embedder="mixed"))
 
 
 def test_lineage_must_be_known_and_must_be_that_of_the_weights_used(world, build_dataset, monkeypatch):
     dataset = build_dataset(world / "data")
     with pytest.raises(InputError, match="the second embedder 'mixed' is the same"):
-        audit(dataset, embedder="mixed", second_embedder="mixed")
+        audit(dataset, AuditOptions(embedder="mixed", second_embedder="mixed"))
     card = world / "generator" / "card.json"
     kept = card.rename(world / "kept.json")
     with pytest.raises(InputError, match=r"has no .*card\.json"):
-        audit(dataset, embedder="mixed")
+        audit(dataset, AuditOptions(embedder="mixed"))
     monkeypatch.setattr("vec2face.evaluation.lineage.digest", lambda ref, *, kind: "f" * 64)
     with pytest.raises(DatasetError, match="leads to others"):
-        audit(dataset, embedder="mixed")
-    facts = audit(dataset, embedder="mixed", weights_card=kept)
+        audit(dataset, AuditOptions(embedder="mixed"))
+    facts = audit(dataset, AuditOptions(embedder="mixed", weights_card=kept))
     assert facts["lineage"][0]["licence"] == "Apache-2.0"
     kept.write_text('{"name": "x", "licence": ""}')
     with pytest.raises(InputError, match=r"licence.*source.*data"):
-        audit(dataset, embedder="mixed", weights_card=kept)
+        audit(dataset, AuditOptions(embedder="mixed", weights_card=kept))

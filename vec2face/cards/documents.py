@@ -71,8 +71,7 @@ def _environment(*, autoescape: bool) -> Environment:
         keep_trailing_newline=True,
         finalize=_refuse_none,
     )
-    for name in ("integer", "decimal", "percent", "megabytes", "size_category", "quoted", "yaml", "measured", "digest"):
-        environment.filters[name] = getattr(formats, name)
+    environment.filters |= formats.FILTERS
     return environment
 
 

@@ -1,6 +1,7 @@
 """How numbers and names are written in cards and reports."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import yaml as pyyaml
@@ -50,6 +51,12 @@ def measured(value: float | None, style: str = "decimal", digits: int | None = N
     return write(value) if digits is None else write(value, digits)
 
 
+def between(limits: Facts) -> str:
+    """{"min": 7, "max": 8} -> "7 to 8"; one number where both are equal."""
+    low, high = limits["min"], limits["max"]
+    return integer(low) if low == high else f"{integer(low)} to {integer(high)}"
+
+
 def megabytes(value: int) -> str:
     """Bytes -> "12.3 MB"."""
     return f"{value / 1e6:,.1f} MB"
@@ -90,3 +97,10 @@ def _without_none(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_none(inner) for inner in value]
     return value
+
+
+FILTERS: dict[str, Callable[..., str]] = {
+    writer.__name__: writer
+    for writer in (between, decimal, digest, integer, measured, megabytes, percent, quoted, size_category, yaml)
+}
+"""What every template may call."""

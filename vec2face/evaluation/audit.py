@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from vec2face import __version__
 from vec2face.checkpoints import digest, load_embedder
+from vec2face.config.audit import AuditOptions
 from vec2face.contracts import require_same_width
 from vec2face.errors import DatasetError, InputError
 from vec2face.evaluation.columns import write_measured_columns
@@ -29,7 +30,7 @@ from vec2face.evaluation.dataset import DatasetReader
 from vec2face.evaluation.embeddings import embed_dataset, move
 from vec2face.evaluation.figures import draw_figures, draw_plots
 from vec2face.evaluation.lineage import generator_lineage
-from vec2face.evaluation.measure import Effort, Measurement, measure
+from vec2face.evaluation.measure import Measurement, measure
 from vec2face.evaluation.thresholds import Threshold, threshold_of
 from vec2face.evaluation.verdict import settle
 from vec2face.fileio.atomic import write_json
@@ -40,31 +41,22 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 
+# Options that can change a number.
+_SETTINGS = {"images_per_identity", "pairs", "comparisons", "seed", "device"}
+
 
 def audit(
-    dataset: Path,
-    *,
-    embedder: str = "embedded",
-    second_embedder: str | None = None,
-    images_per_identity: int | None = None,
-    effort: Effort | None = None,
-    weights_card: Path | None = None,
-    device: str = "cpu",
-    progress: ProgressReporter | None = None,
+    dataset: Path, options: AuditOptions | None = None, *, progress: ProgressReporter | None = None
 ) -> dict[str, Any]:
     """Measure a finished dataset and write `report/` and the measured columns of `metadata.parquet`.
 
-    A stopped audit, run again, goes on from the last embedded shard. Equal datasets, embedders and settings give equal
+    A stopped audit, run again, goes on from the last embedded shard. Equal datasets, embedders and options give equal
     facts.
 
     Args:
         dataset: folder of the dataset.
-        embedder: registry name, folder, ONNX file or hub id of the embedder that measures.
-        second_embedder: another, whose numbers stand beside.
-        images_per_identity: measure only the first so many images of each identity; None measures all.
-        effort: how much is measured before a sample stands for the whole; None takes the defaults.
-        weights_card: model card of the generator, where its weights are not on this machine.
-        device: where images are embedded, "cpu" or "cuda".
+        options: what measures and how much; None takes the defaults.
+        progress: receives every stage.
 
     Returns:
         The facts, as in `report/facts.json`.
@@ -75,15 +67,16 @@ def audit(
         WeightsError: an embedder cannot be loaded.
         StorageError: the report cannot be written.
     """
-    effort = effort or Effort()
+    options = options or AuditOptions()
     progress = progress or SilentProgress()
     reader = DatasetReader(dataset)
     description = _Description(reader)
     dataset_facts = description.facts()
-    lineage = generator_lineage(description.weights, sha256=description.generator["sha256"], card=weights_card)
-    judges = [_Judge(reference, device) for reference in (embedder, second_embedder) if reference is not None]
+    lineage = generator_lineage(description.weights, sha256=description.generator["sha256"], card=options.weights_card)
+    references = [options.embedder, *([options.second_embedder] if options.second_embedder else [])]
+    judges = [_Judge(reference, options.device) for reference in references]
     if len({judge.sha256 for judge in judges}) < len(judges):
-        raise InputError(f"the second embedder {second_embedder!r} is the same as the first; give another one.")
+        raise InputError(f"the second embedder {options.second_embedder!r} is the same as the first; give another one.")
 
     measurements = []
     for judge in judges:
@@ -91,7 +84,8 @@ def audit(
             reader,
             judge.network,
             embedder_digest=judge.sha256,
-            images_per_identity=images_per_identity,
+            images_per_identity=options.images_per_identity,
+            batch_size=options.batch_size,
             progress=progress,
         )
         own_space = judge.network.name == description.generator["feature_space"]
@@ -99,14 +93,14 @@ def audit(
             require_same_width(
                 "the identity bank", reader.bank.width, f"embedder {judge.reference!r}", judge.network.dim
             )
-        progress.begin(f"measuring with {judge.network.name}", total=1, unit="datasets")
+        progress.begin(f"measuring with {judge.network.name}", total=1, unit="steps")
         vectors = reader.bank.vectors if own_space else None
-        measurements.append(measure(embedded, threshold=judge.threshold.value, effort=effort, vectors=vectors))
+        measurements.append(measure(embedded, threshold=judge.threshold.value, options=options, vectors=vectors))
         progress.advance(1)
 
     main = measurements[0]
-    progress.begin("drawing", total=1 + len(judges), unit="sets of figures")
-    figures = draw_figures(reader, main, seed=effort.seed)
+    progress.begin("drawing", total=1 + len(judges), unit="steps")
+    figures = draw_figures(reader, main, seed=options.seed)
     progress.advance(1)
     for number, (judge, measurement) in enumerate(zip(judges, measurements, strict=True)):
         prefix = "second-" if number else ""
@@ -119,7 +113,7 @@ def audit(
         "vec2face": __version__,
         "dataset": dataset_facts,
         "lineage": [lineage],
-        "settings": {"images_per_identity": images_per_identity, "device": device, **asdict(effort)},
+        "settings": options.model_dump(mode="json", include=_SETTINGS),
         "embedders": [
             judge.facts(measurement, description.generator["feature_space"])
             for judge, measurement in zip(judges, measurements, strict=True)

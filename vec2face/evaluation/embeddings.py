@@ -62,7 +62,7 @@ def embed_dataset(
     *,
     embedder_digest: str,
     images_per_identity: int | None,
-    batch_size: int = 64,
+    batch_size: int,
     progress: ProgressReporter | None = None,
 ) -> EmbeddedImages:
     """Embed each image of the dataset, or the first `images_per_identity` of each identity.

@@ -133,7 +133,7 @@ def _identity(measurement: Measurement, position: int) -> int:
 
 def _draw_people(path: Path, title: str, m: Measurement, rows: Sequence[Positions], faces: _Faces) -> None:
     total = len(m.people)
-    sheet = [SheetRow(f"{_identity(m, row[0])}", faces.of(row)) for row in rows]
+    sheet = [SheetRow(f"identity {_identity(m, row[0])}", faces.of(row)) for row in rows]
     note = f"{len(rows)} of {total:,} identities, a row each"
     save_sheet(draw_sheet(sheet, title=title, note=note), path)
 
@@ -147,7 +147,7 @@ def _draw_person(path: Path, title: str, m: Measurement, rows: Sequence[Position
 def _draw_worst(path: Path, title: str, m: Measurement, rows: Sequence[Positions], faces: _Faces) -> None:
     sheet = []
     for person, row in zip(m.worst_people, rows, strict=False):
-        label = f"{_identity(m, row[0])}\nmean {m.person_means[person]:.2f}"
+        label = f"identity {_identity(m, row[0])}\nmean {m.person_means[person]:.2f}"
         sheet.append(SheetRow(label, faces.of(row), [f"{m.images.to_centre[position]:.2f}" for position in row]))
     save_sheet(draw_sheet(sheet, title=title, note="under each image: its cosine to the centre of the others"), path)
 
@@ -155,6 +155,6 @@ def _draw_worst(path: Path, title: str, m: Measurement, rows: Sequence[Positions
 def _draw_closest(path: Path, title: str, m: Measurement, rows: Sequence[Positions], faces: _Faces) -> None:
     sheet = []
     for pair, row in zip(m.closest_people, rows, strict=False):
-        label = f"{_identity(m, row[0])} | {_identity(m, row[-1])}\ncosine {m.centre_cosine(pair):.2f}"
+        label = f"{_identity(m, row[0])} and {_identity(m, row[-1])}\ncosine {m.centre_cosine(pair):.2f}"
         sheet.append(SheetRow(label, faces.of(row), split=len(row) // 2))
     save_sheet(draw_sheet(sheet, title=title, note="cosine: between the two centres"), path)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vec2face.config.audit import AuditOptions
 from vec2face.errors import InputError
 from vec2face.evaluation.embeddings import EmbeddedImages
 from vec2face.evaluation.pairs import PairScores, genuine_scores, impostor_scores
@@ -31,21 +32,6 @@ from vec2face.evaluation.separation import (
 FARS = (1e-1, 1e-2, 1e-3, 1e-4)
 LISTED = 8
 """How many of the worst identities and of the closest pairs are named."""
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How much is measured before a keyed sample stands for the whole.
-
-    Attributes:
-        pairs: largest number of genuine, and of impostor, pairs of images.
-        comparisons: largest number of image-to-centre cosines.
-        seed: key of every sample.
-    """
-
-    pairs: int = 1_000_000
-    comparisons: int = 20_000_000_000
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -187,23 +173,24 @@ class Measurement:
 
 
 def measure(
-    embedded: EmbeddedImages, *, threshold: float, effort: Effort, vectors: NDArray[np.floating] | None
+    embedded: EmbeddedImages, *, threshold: float, options: AuditOptions, vectors: NDArray[np.floating] | None
 ) -> Measurement:
     """Measure embedded images.
 
     Args:
         threshold: cosine from which two images are called one person.
+        options: how much is measured: `pairs`, `comparisons`, `seed`.
         vectors: (B, D) the identity bank, if the embedder's space is the one the vectors live in; else None.
     """
     people = People.of(embedded.identity)
     centres = person_centres(embedded.gather, people)
-    limit = {"max_comparisons": effort.comparisons, "seed": effort.seed}
+    limit = {"max_comparisons": options.comparisons, "seed": options.seed}
     return Measurement(
         embedded=embedded,
         people=people,
         threshold=threshold,
-        genuine=genuine_scores(embedded.gather, people, max_pairs=effort.pairs, seed=effort.seed),
-        impostor=impostor_scores(embedded.gather, people, max_pairs=effort.pairs, seed=effort.seed),
+        genuine=genuine_scores(embedded.gather, people, max_pairs=options.pairs, seed=options.seed),
+        impostor=impostor_scores(embedded.gather, people, max_pairs=options.pairs, seed=options.seed),
         images=image_scores(embedded.gather, people, centres, **limit),
         centres=centre_separation(centres.directions, threshold=threshold) if len(people) > 1 else None,
         to_vector=None if vectors is None else own_vector_cosines(embedded.gather, embedded.identity, vectors),

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 GENUINE = "#1f77b4"
 IMPOSTOR = "#c8553d"
 INK = "#22262b"
-SIZE = (7.0, 3.6)  # inches
-DPI = 130
+SIZE = (5.8, 3.4)  # inches
+DPI = 160
 BINS = 120
 
 

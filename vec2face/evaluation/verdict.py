@@ -137,7 +137,8 @@ def _check(limit: Limit, value: float | None, embedder: str | None) -> Check:
 
     status = PASS if within(limit.good) else WARN if within(limit.bearable) else FAIL
     relation = "at least" if limit.higher_is_better else "at most"
-    reason = f"{relation} {limit.good:.0%} is good, {limit.bearable:.0%} bearable"
+    good = f"{relation} {limit.good:.0%}" if limit.good else "none"
+    reason = f"{good} is good, {limit.bearable:.0%} bearable"
     if status != PASS:
         reason += f": {limit.reason}"
     return Check(limit.name, value, limit.good, status, embedder, reason)

@@ -1,0 +1,27 @@
+"""Schema of an audit's options. No torch here."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from vec2face.config.base import Schema
+
+Count = Annotated[int, Field(ge=1)]
+Reference = Annotated[str, Field(min_length=1)]
+
+
+class AuditOptions(Schema):
+    """What measures a dataset, and how much is measured before a keyed sample stands for the whole."""
+
+    embedder: Reference = Field("embedded", description="registry name, folder, ONNX file or hub id")
+    second_embedder: Reference | None = Field(None, description="another one, whose numbers stand beside")
+    images_per_identity: Count | None = Field(None, description="measure so many images of each identity; null: all")
+    pairs: Count = Field(1_000_000, description="largest number of genuine, and of impostor, pairs of images")
+    comparisons: Count = Field(20_000_000_000, description="largest number of image-to-centre cosines")
+    seed: int = Field(0, ge=-(2**63), lt=2**63, description="key of every sample")
+    weights_card: Path | None = Field(
+        None, description="card.json of the generator, where its weights are not on this machine"
+    )
+    device: Literal["cpu", "cuda"] = Field("cpu", description="where images are embedded")
+    batch_size: Count = Field(64, description="images embedded together; changes speed only")
