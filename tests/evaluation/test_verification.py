@@ -155,3 +155,24 @@ def oblong():
     stream = io.BytesIO()
     Image.new("RGB", (50, 40)).save(stream, "PNG")
     return stream.getvalue()
+
+
+@pytest.mark.slow
+@pytest.mark.development_data
+@pytest.mark.parametrize(
+    ("weights", "format", "mean", "std"),
+    [
+        ("teacher_mobilefacenet_ms1m", "mobilefacenet-relu6", 99.67, 0.41),
+        ("judge_mobilefacenet_casia", "mobilefacenet-prelu", 98.17, 1.33),
+    ],
+)
+def test_known_accuracies_on_real_faces(shared, tmp_path, weights, format, mean, std):
+    from vec2face.checkpoints import import_checkpoint, load_embedder
+
+    file, pairs = shared / "weights" / f"{weights}.safetensors", shared / "data" / "lfw_dev.bin"
+    if not (file.is_file() and pairs.is_file()):
+        pytest.skip(f"{file.name} or {pairs.name} is not beside the project")
+    import_checkpoint(file, format, tmp_path / "embedder")
+    result = evaluate_verification(load_embedder(str(tmp_path / "embedder")), read_verification_set(pairs))
+    assert 100 * result.accuracy.mean == pytest.approx(mean, abs=0.005)
+    assert 100 * result.accuracy.std == pytest.approx(std, abs=0.005)

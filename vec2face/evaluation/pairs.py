@@ -73,10 +73,11 @@ def _pair_of(numbers: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[n
 
 def _all_impostor_pairs(people: People) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     total = int(people.starts[-1])
-    person = np.repeat(np.arange(len(people)), people.counts)
-    first, second = np.triu_indices(total, 1)
-    different = person[first] != person[second]
-    return first[different], second[different]
+    # Person by person, so that nothing larger than the result is made, however many images one person has.
+    after = total - people.starts[1:]
+    first = np.repeat(np.arange(total), np.repeat(after, people.counts))
+    seconds = [np.tile(np.arange(b, total), b - a) for a, b in zip(people.starts, people.starts[1:], strict=False)]
+    return first, np.concatenate(seconds)
 
 
 def _sample_impostor_pairs(people: People, count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

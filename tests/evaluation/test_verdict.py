@@ -1,0 +1,69 @@
+"""A check's status follows from its value and its bounds."""
+
+import pytest
+
+from vec2face.evaluation.verdict import LIMITS, settle
+
+
+def facts(own=False, rejects=0, **values):
+    """Facts of one embedder in which every check passes but those given by name of their measure."""
+    sections = {"separation": {}, "consistency": {}, "error_rates": {}, "to_vector": {}}
+    for limit in LIMITS:
+        section, key = limit.path
+        perfect = 1.0 if limit.higher_is_better else 0.0
+        sections[section][key] = values.get(f"{section}.{key}", perfect)
+    if not own:
+        sections["to_vector"] = None
+    embedder = {"name": "judge", "generators_own_space": own, **sections}
+    return {"dataset": {"rejects": rejects, "images": 1000 - rejects}, "embedders": [embedder]}
+
+
+def status_of(found, name):
+    (check,) = [check for check in found[1] if check.name == name]
+    return check.status
+
+
+def test_a_perfect_dataset_passes():
+    verdict, checks = settle(facts())
+    assert verdict == "pass"
+    assert len(checks) == len(LIMITS)  # rejects, and all but fidelity to the vectors, which needs their space
+    assert all(check.status == "pass" for check in checks)
+
+
+@pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: limit.name)
+def test_bounds_belong_to_the_better_side(limit):
+    worse = -1e-9 if limit.higher_is_better else 1e-9
+    key = ".".join(limit.path)
+    cases = [(limit.good, "pass"), (limit.good + worse, "warn"), (limit.bearable, "warn")]
+    cases.append((limit.bearable + worse, "fail"))
+    for value, status in cases:
+        found = settle(facts(own=True, **{key: value}))
+        assert status_of(found, limit.name) == status
+        reason = next(check.reason for check in found[1] if check.name == limit.name)
+        assert (limit.reason in reason) == (status != "pass")
+
+
+@pytest.mark.parametrize(("rejects", "status"), [(0, "pass"), (10, "warn"), (11, "fail")])
+def test_rejects_count_against_all_that_was_rendered(rejects, status):
+    assert status_of(settle(facts(rejects=rejects)), "images rejected while generating") == status
+
+
+def test_the_verdict_is_the_worst_check():
+    assert settle(facts(**{"error_rates.eer": 0.03}))[0] == "warn"
+    assert settle(facts(**{"error_rates.eer": 0.5}))[0] == "fail"
+
+
+def test_one_independent_embedder_is_enough():
+    alone = facts(own=True)
+    assert status_of(settle(alone), "independent embedder") == "warn"
+    both = {**alone, "embedders": alone["embedders"] + facts()["embedders"]}
+    assert settle(both)[0] == "pass"
+    assert not [check for check in settle(both)[1] if check.name == "independent embedder"]
+
+
+def test_what_could_not_be_measured_does_not_pass():
+    unmeasured = facts()
+    unmeasured["embedders"][0]["error_rates"] = None
+    verdict, checks = settle(unmeasured)
+    assert verdict == "warn"
+    assert [check.value for check in checks if check.status == "warn"] == [None]
