@@ -93,4 +93,6 @@ def _inlined(path: Path) -> Markup:
         data = base64.b64encode(path.read_bytes()).decode("ascii")
     except OSError as error:
         raise CardError(f"the figure {path} cannot be read ({error.strerror}); run `vec2face audit` again.") from None
+    if path.suffix not in _MEDIA_TYPES:
+        raise CardError(f"the figure {path} is neither a .jpg nor a .png; run `vec2face audit` again.")
     return Markup(f"data:{_MEDIA_TYPES[path.suffix]};base64,{data}")

@@ -8,7 +8,15 @@ from typing import Literal
 from torch import nn
 
 from vec2face.checkpoints.hub import download_folder
-from vec2face.checkpoints.store import CONFIG_NAME, PROVENANCE_NAME, WEIGHTS_NAME, read_folder, weights_file
+from vec2face.checkpoints.store import (
+    CONFIG_NAME,
+    OPERATING_POINTS_NAME,
+    PROVENANCE_NAME,
+    WEIGHTS_NAME,
+    read_folder,
+    weights_file,
+)
+from vec2face.config.model_card import FILE_NAME as CARD_NAME
 from vec2face.contracts import InputContract
 from vec2face.errors import ContractError, WeightsError
 from vec2face.fileio.atomic import fingerprint, sha256_file
@@ -105,7 +113,8 @@ def locate(ref: str, *, kind: NetworkKind) -> Path:
     hub = _HUB_ID.fullmatch(ref)
     if hub:
         try:
-            return download_folder(hub["id"], hub["revision"], [CONFIG_NAME, WEIGHTS_NAME, PROVENANCE_NAME])
+            files = [CONFIG_NAME, WEIGHTS_NAME, PROVENANCE_NAME, CARD_NAME, OPERATING_POINTS_NAME]
+            return download_folder(hub["id"], hub["revision"], files)
         except WeightsError as error:
             raise WeightsError(f"there is no local folder {ref}, and {error}") from None
     known = [EMBEDDED] if kind in _EMBEDDED_NAMES else []

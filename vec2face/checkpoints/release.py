@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from vec2face.checkpoints.store import read_folder, weights_file, write_folder
+from vec2face.checkpoints.store import OPERATING_POINTS_NAME, read_folder, weights_file, write_folder
 from vec2face.config.model_card import read_model_card, write_model_card
 from vec2face.errors import InputError
 from vec2face.fileio.atomic import sha256_file
@@ -44,7 +44,7 @@ def release(
     write_folder(network, out, provenance=provenance)
     write_model_card(out, described)
     if thresholds is not None:
-        (out / "operating_points.json").write_text(json.dumps(thresholds, indent=2) + "\n", encoding="utf-8")
+        (out / OPERATING_POINTS_NAME).write_text(json.dumps(thresholds, indent=2) + "\n", encoding="utf-8")
 
 
 def _read_thresholds(path: Path) -> dict[str, float]:

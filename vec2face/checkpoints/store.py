@@ -25,6 +25,7 @@ from vec2face.models.pose.sixdrepnet import SixDRepNet
 
 WEIGHTS_NAME = SAFETENSORS_WEIGHTS_NAME
 PROVENANCE_NAME = "provenance.json"
+OPERATING_POINTS_NAME = "operating_points.json"
 
 _CLASSES: dict[str, type[ModelMixin]] = {
     network.__name__: network

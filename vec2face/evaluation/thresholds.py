@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vec2face.checkpoints.load import locate
+from vec2face.checkpoints.store import OPERATING_POINTS_NAME
 from vec2face.errors import InputError
 
-FILE_NAME = "operating_points.json"
 OPERATING_POINT = "fmr_1e-4"
 DEFAULT_THRESHOLD = 0.4
 
@@ -30,7 +30,7 @@ def threshold_of(reference: str) -> Threshold:
         InputError: the file is there, but is not such a list.
     """
     place = locate(reference, kind="embedder")
-    path = (place if place.is_dir() else place.parent) / FILE_NAME
+    path = (place if place.is_dir() else place.parent) / OPERATING_POINTS_NAME
     if not path.is_file():
         return Threshold(
             DEFAULT_THRESHOLD, f"a convention ({DEFAULT_THRESHOLD}): the embedder states no operating point"
