@@ -140,3 +140,9 @@ def test_the_model_card_in_the_documents_is_valid() -> None:
     from vec2face.config.model_card import ModelCard
 
     assert ModelCard.model_validate_json(blocks(ROOT / "docs" / "audit.md", "json")[0]).data
+
+
+def test_readme_states_the_size_of_the_demo() -> None:
+    values = library.find_recipe("generate/demo").values()
+    size = f"{values['identities']['count']} people with {values['images_per_identity']} images each"
+    assert size in (ROOT / "README.md").read_text(encoding="utf-8")
