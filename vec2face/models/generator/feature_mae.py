@@ -78,6 +78,7 @@ class FeatureMae(nn.Module):
         mlp_ratio: hidden width of a block's MLP over W.
         dropout: probability, while training, in embedding, attention and MLP.
         norm_eps: epsilon of every LayerNorm.
+        position_std: standard deviation of the positions' initial values.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class FeatureMae(nn.Module):
         mlp_ratio: float,
         dropout: float,
         norm_eps: float,
+        position_std: float,
     ) -> None:
         super().__init__()
         self.feature_projection = nn.Linear(feature_dim, width)
@@ -109,15 +111,15 @@ class FeatureMae(nn.Module):
             Block(width, decoder_heads, mlp_ratio, dropout, norm_eps) for _ in range(decoder_depth)
         )
         self.decoder_norm = nn.LayerNorm(width, eps=norm_eps)
-        self._initialise()
+        self._initialise(position_std)
 
-    def _initialise(self) -> None:
+    def _initialise(self, position_std: float) -> None:
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)
-        nn.init.normal_(self.position_embedding, std=0.02)
-        nn.init.normal_(self.decoder_positions, std=0.02)
+        nn.init.normal_(self.position_embedding, std=position_std)
+        nn.init.normal_(self.decoder_positions, std=position_std)
 
     def forward(
         self,
