@@ -6,8 +6,9 @@ import torch
 
 from vec2face.config.generation import Compute
 from vec2face.errors import ConfigError
-from vec2face.generation.render import Renderer, to_pixels, torch_threads
+from vec2face.generation.render import Renderer, torch_threads
 from vec2face.models.generator import Vec2FaceGenerator
+from vec2face.models.pixels import to_pixels
 
 
 def test_pixels_are_rounded_half_to_even_and_clipped() -> None:

@@ -8,9 +8,8 @@ import numpy as np
 from vec2face.generation.plan import Plan, ShardPlan
 from vec2face.identities.slices import BankSlices
 from vec2face.identities.variation import perturb_identity, sigma_schedule
-from vec2face.models.generator.feature_mae import TOKENS
-from vec2face.models.generator.masking import truncated_normal
-from vec2face.seeding import rng_for, seed_for
+from vec2face.models.generator.masking import draw_masks
+from vec2face.seeding import seed_for
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,7 @@ def draw(plan: Plan, vector: np.ndarray, identity: int, first_image: int, images
     schedule = sigma_schedule(recipe.images_per_identity, mixture, seed, identity)
     sigma = schedule[first_image : first_image + images]
     numbers = range(first_image, first_image + images)
-    uniform = np.array([rng_for(seed, "mask-rate", identity, image).random() for image in numbers])
-    noise = [rng_for(seed, "mask-noise", identity, image).random(TOKENS, dtype=np.float32) for image in numbers]
+    mask_noise, mask_rate = draw_masks(seed, identity, numbers, plan.mask.model_dump())
     return Draws(
         identity=np.full(images, identity),
         image=np.array(numbers, dtype=np.int64),
@@ -66,8 +64,8 @@ def draw(plan: Plan, vector: np.ndarray, identity: int, first_image: int, images
         ),
         sigma=sigma,
         seed=np.array([seed_for(seed, "variation", identity, image) for image in numbers], dtype=np.uint64),
-        mask_noise=np.stack(noise),
-        mask_rate=truncated_normal(uniform, **plan.mask.model_dump()).astype(np.float32),
+        mask_noise=mask_noise,
+        mask_rate=mask_rate,
     )
 
 

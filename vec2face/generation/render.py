@@ -12,6 +12,7 @@ from vec2face.config.generation import Compute
 from vec2face.errors import ConfigError
 from vec2face.generation.noise import Draws
 from vec2face.models.generator.generator import Vec2FaceGenerator
+from vec2face.models.pixels import to_pixels
 
 
 @dataclass(frozen=True)
@@ -99,12 +100,6 @@ class Renderer:
         missing = self.batch_size - len(rows)
         filled = np.concatenate([rows, np.repeat(rows[-1:], missing, axis=0)]) if missing else rows
         return torch.from_numpy(filled).to(self.device)
-
-
-def to_pixels(image: Tensor) -> Tensor:
-    """Map `(B, 3, H, W)` in [-1, 1] to uint8 `(B, H, W, 3)`: round((x + 1) * 127.5), halves to even, clipped."""
-    scaled = ((image.float() + 1.0) * 127.5).round_().clamp_(0.0, 255.0).nan_to_num_(0.0)
-    return scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
 @contextmanager

@@ -18,12 +18,13 @@ from vec2face.models.embedders.base import FaceEmbedder
 from vec2face.models.embedders.compact import CompactEmbedder
 from vec2face.models.generator.generator import GeneratorOutput, Vec2FaceGenerator
 from vec2face.models.generator.masking import truncated_normal
+from vec2face.models.pixels import to_pixels
 from vec2face.seeding import rng_for, seed_for
 from vec2face.training import losses
 from vec2face.training.augment import AugmentStrength, augment
 from vec2face.training.batches import BatchStream, read_batch
 from vec2face.training.loop import TrainingLoop, TrainingReporter, TrainingSummary
-from vec2face.training.preview import save_grid, to_pixels
+from vec2face.training.preview import save_grid
 from vec2face.training.vectors import Vectors, embed_pack
 
 # A published sigma of 1 is 1/0.967 of the published features' deviation (WebFace mean 0.0046, std 0.967).
@@ -301,7 +302,8 @@ class _Preview:
         count = min(self.recipe.sheet_faces, len(self.rows))
         rows = []
         for start in range(0, count, 8):
-            rows += [to_pixels(batch.images[start : start + 8]), to_pixels(images[start : start + 8])]
+            for shown in (batch.images, images):
+                rows.append(to_pixels(shown[start : start + 8]).numpy())
         complete = [row for row in rows if len(row) == len(rows[0])]
         save_grid(complete, self.out / "previews" / f"step_{step:07d}.png")
         return figures

@@ -4,13 +4,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
-
-
-def to_pixels(images: Tensor) -> np.ndarray:
-    """Turn `(B, 3, H, W)` in [-1, 1] into uint8 `(B, H, W, 3)`."""
-    scaled = (images.float().clamp(-1, 1) + 1).mul(127.5).round()
-    return scaled.permute(0, 2, 3, 1).byte().cpu().numpy()
 
 
 def save_grid(rows: list[np.ndarray], path: Path, *, gap: int = 2) -> None:
