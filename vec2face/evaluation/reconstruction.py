@@ -1,0 +1,124 @@
+"""Rebuild real faces from their own identity vectors, and see whether they are still the same people.
+
+This is the plainest look at a generator: a held-out face goes through the embedder and comes back from the generator.
+Only a network that took no part in training can say who it shows; the sheet lets eyes judge.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vec2face.contracts import require_same_width
+from vec2face.data.facepack import FacePack
+from vec2face.errors import InputError
+from vec2face.evaluation.embeddings import embed_pixels
+from vec2face.evaluation.people import unit
+from vec2face.evaluation.sheets import reconstruction_sheet, save_sheet
+from vec2face.models.embedders.base import FaceEmbedder
+from vec2face.models.generator.generator import Vec2FaceGenerator
+from vec2face.models.generator.masking import draw_masks
+from vec2face.models.pixels import to_pixels
+
+BATCH = 32
+SHEET_FACES = 32
+SHEET_COLUMNS = 8
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How alike real faces and their renderings are to one network.
+
+    Attributes:
+        network: its name.
+        own: mean cosine of a face to its own rendering.
+        strangers: mean cosine of a face to the renderings of other people.
+        rank1: share of faces whose own rendering is the nearest of all.
+    """
+
+    network: str
+    own: float
+    strangers: float
+    rank1: float
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """What `reconstruct` found: faces of how many people, and the likeness to each network."""
+
+    faces: int
+    likeness: tuple[Likeness, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures as JSON values."""
+        return {"faces": self.faces, "likeness": [vars(entry) for entry in self.likeness]}
+
+
+def reconstruct(
+    faces: FacePack,
+    *,
+    generator: Vec2FaceGenerator,
+    embedder: FaceEmbedder,
+    judges: list[FaceEmbedder],
+    sheet: Path,
+    on_image: Callable[[int, int], None] | None = None,
+) -> Reconstruction:
+    """Rebuild one face of every held-out person of a pack.
+
+    Args:
+        faces: the pack.
+        generator: in eval mode.
+        embedder: gives the identity vectors; its likeness is reported first.
+        judges: further networks to ask.
+        sheet: picture file for the first faces, real above rebuilt.
+        on_image: told how many faces are done, of how many.
+
+    Raises:
+        InputError: the pack holds out fewer than two people.
+        ContractError: the embedder's vectors do not fit the generator.
+    """
+    require_same_width("the embedder's vector", embedder.dim, "the generator's input", generator.config.feature_dim)
+    held_out = np.flatnonzero(faces.holdout)
+    _, first = np.unique(np.array(faces.groups)[held_out], return_index=True)
+    rows = held_out[np.sort(first)]
+    if len(rows) < 2:
+        raise InputError("the face pack holds out fewer than two people; pack again with a larger holdout_share.")
+    real = np.asarray(faces.images[rows])
+    rebuilt = []
+    for start in range(0, len(rows), BATCH):
+        vectors = embed_pixels(embedder, real[start : start + BATCH])
+        rebuilt.append(_render(generator, vectors, start))
+        if on_image is not None:
+            on_image(min(start + BATCH, len(rows)), len(rows))
+    pixels = np.concatenate(rebuilt)
+    shown = slice(0, SHEET_FACES)
+    title = "Held-out faces (above) rebuilt from their identity vectors (below)"
+    save_sheet(reconstruction_sheet(real[shown], pixels[shown], title=title, columns=SHEET_COLUMNS), sheet)
+    return Reconstruction(len(rows), tuple(_likeness(network, real, pixels) for network in (embedder, *judges)))
+
+
+@torch.inference_mode()
+def _render(generator: Vec2FaceGenerator, vectors: NDArray[np.float32], first: int) -> NDArray[np.uint8]:
+    mask = generator.config.sampling_mask
+    draws = [draw_masks(0, first + index, [0], mask) for index in range(len(vectors))]
+    output = generator(
+        torch.from_numpy(vectors),
+        mask_noise=torch.from_numpy(np.concatenate([noise for noise, _ in draws])),
+        mask_rate=torch.from_numpy(np.concatenate([rate for _, rate in draws])),
+    )
+    return to_pixels(output.image).numpy()
+
+
+def _likeness(network: FaceEmbedder, real: NDArray[np.uint8], rebuilt: NDArray[np.uint8]) -> Likeness:
+    def directions(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        parts = [embed_pixels(network, pixels[start : start + BATCH]) for start in range(0, len(pixels), BATCH)]
+        return unit(np.concatenate(parts))
+
+    cosines = directions(real) @ directions(rebuilt).T
+    own = np.eye(len(cosines), dtype=bool)
+    nearest = cosines.argmax(axis=1) == np.arange(len(cosines))
+    return Likeness(network.name, float(cosines[own].mean()), float(cosines[~own].mean()), float(nearest.mean()))
