@@ -17,14 +17,13 @@ from vec2face.models.discriminators.projected import generator_adversarial_loss,
 from vec2face.models.embedders.base import FaceEmbedder
 from vec2face.models.embedders.compact import CompactEmbedder
 from vec2face.models.generator.generator import GeneratorOutput, Vec2FaceGenerator
-from vec2face.models.generator.masking import truncated_normal
-from vec2face.models.pixels import to_pixels
 from vec2face.seeding import rng_for, seed_for
 from vec2face.training import losses
 from vec2face.training.augment import AugmentStrength, augment
-from vec2face.training.batches import BatchStream, read_batch
+from vec2face.training.batches import BatchStream
 from vec2face.training.loop import TrainingLoop, TrainingReporter, TrainingSummary
-from vec2face.training.preview import save_grid
+from vec2face.training.masks import draw_step_masks
+from vec2face.training.preview import GeneratorPreview
 from vec2face.training.vectors import Vectors, embed_pack
 
 # A published sigma of 1 is 1/0.967 of the published features' deviation (WebFace mean 0.0046, std 0.967).
@@ -78,7 +77,7 @@ def train_generator(
         identity={"recipe": recipe.model_dump(mode="json"), "pack": faces.facts},
         companions=steps.companions(),
     )
-    preview = _Preview(recipe, faces, vectors, judge, out, device)
+    preview = GeneratorPreview(recipe, faces, vectors, judge, out, device)
     return loop.run(steps.compute, measure=preview, reporter=reporter, waited=lambda: steps.stream.waited)
 
 
@@ -106,12 +105,6 @@ def _vectors(
     with atomic_write(cache) as stream:
         np.save(stream, vectors.values)
     return vectors
-
-
-def _mask_draws(seed: int, stage: str, step: int, count: int, mask: dict[str, float]) -> tuple[Tensor, Tensor]:
-    rng = rng_for(seed, stage, step)
-    noise = rng.random((count, 49), dtype=np.float32)
-    return torch.from_numpy(noise), torch.from_numpy(truncated_normal(rng.random(count), **mask).astype(np.float32))
 
 
 class _Steps:
@@ -206,7 +199,7 @@ class _Steps:
 
     def _render(self, features: Tensor, step: int) -> GeneratorOutput:
         mask = self.generator.config.training_mask
-        noise, rate = _mask_draws(self.recipe.run.seed, "training-mask", step, len(features), mask)
+        noise, rate = draw_step_masks(self.recipe.run.seed, "training-mask", step, len(features), mask)
         self.generator.train()
         with self.autocast():
             return self.generator(
@@ -252,64 +245,3 @@ class _Steps:
     def _patch_weights(self, valid: Tensor, maps: list[Tensor]) -> list[Tensor]:
         # A patch counts by the share of it that is a real picture (the augmentation's small shift is ignored).
         return [F.adaptive_avg_pool2d(valid, ((m.shape[2] + 1) // 2, (m.shape[3] + 1) // 2)).square() for m in maps]
-
-
-class _Preview:
-    """Saves the moving average and a sheet of held-out faces with their renderings; measures them."""
-
-    def __init__(
-        self,
-        recipe: GeneratorRecipe,
-        faces: FacePack,
-        vectors: Vectors,
-        judge: FaceEmbedder | None,
-        out: Path,
-        device: torch.device,
-    ) -> None:
-        self.recipe, self.faces, self.vectors, self.judge, self.out, self.device = (
-            recipe,
-            faces,
-            vectors,
-            judge,
-            out,
-            device,
-        )
-        held_out = np.flatnonzero(faces.holdout)
-        if not len(held_out):
-            held_out = np.arange(min(256, len(faces.images)))
-        # One image per person, so that a person's two photos do not count as strangers.
-        _, first = np.unique(np.array(faces.groups)[held_out], return_index=True)
-        self.rows = held_out[np.sort(first)] if len(first) > 1 else held_out
-
-    @torch.no_grad()
-    def __call__(self, average: nn.Module, step: int) -> dict[str, float]:
-        if not isinstance(average, Vec2FaceGenerator):
-            raise RuntimeError("the moving average is not a generator")
-        average.save_pretrained(self.out / "generator")
-        batch = read_batch(self.faces, self.rows, np.zeros(len(self.rows), bool))
-        images = torch.cat([self._render(average, v) for v in self.vectors.of(batch).split(64)])
-        valid = losses.valid_region(batch.valid, images.shape[-1])
-        figures = {"pixel_absolute": float(losses.absolute_loss(images, batch.images, valid))}
-        if self.judge is not None:
-            ours = F.normalize(torch.cat([self.judge.embed(part) for part in images.clamp(-1, 1).split(64)]), dim=1)
-            theirs = F.normalize(torch.cat([self.judge.embed(part) for part in batch.images.split(64)]), dim=1)
-            cosines = ours @ theirs.T
-            figures["judge_cosine"] = float(cosines.diagonal().mean())
-            figures["judge_stranger_cosine"] = float(
-                (cosines.sum() - cosines.diagonal().sum()) / (cosines.numel() - len(cosines))
-            )
-            figures["judge_rank1"] = float((cosines.argmax(dim=1) == torch.arange(len(cosines))).float().mean())
-        count = min(self.recipe.sheet_faces, len(self.rows))
-        rows = []
-        for start in range(0, count, 8):
-            for shown in (batch.images, images):
-                rows.append(to_pixels(shown[start : start + 8]).numpy())
-        complete = [row for row in rows if len(row) == len(rows[0])]
-        save_grid(complete, self.out / "previews" / f"step_{step:07d}.png")
-        return figures
-
-    def _render(self, generator: Vec2FaceGenerator, features: Tensor) -> Tensor:
-        mask = generator.config.sampling_mask
-        noise, rate = _mask_draws(self.recipe.run.seed, "preview-mask", 0, len(features), mask)
-        output = generator(features.to(self.device), mask_noise=noise.to(self.device), mask_rate=rate.to(self.device))
-        return output.image.float().cpu()
