@@ -6,6 +6,8 @@ itself unused; here it scales and shifts every block's channels (feature-wise mo
 this small learns whom to paint much faster when each resolution is told.
 """
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -61,6 +63,6 @@ class PlainDecoder(nn.Module):
             x = entry(x)
             if index:
                 x = F.interpolate(x, scale_factor=2, mode="nearest")
-            for block in stage:
+            for block in cast(nn.ModuleList, stage):
                 x = block(x, style)
         return F.pixel_shuffle(self.to_pixels(F.leaky_relu(x, 0.2)), 2).contiguous(memory_format=torch.channels_last)
