@@ -29,7 +29,14 @@ def generator_recipe(**changes) -> GeneratorRecipe:
     schedule = Schedule(images=16, batch_size=4, learning_rate=1e-3)
     weights = GeneratorLosses(adversarial=0.1, adversarial_start_images=8, identity_start_images=4, pixel_absolute=0.5)
     return GeneratorRecipe(
-        schedule=schedule, run=RUN, losses=weights, features="stored", mixed_share=0.25, sheet_faces=2, **changes
+        schedule=schedule,
+        run=RUN,
+        losses=weights,
+        features="stored",
+        mixed_share=0.25,
+        surround_weight=0.1,
+        sheet_faces=2,
+        **changes,
     )
 
 

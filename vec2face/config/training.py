@@ -126,5 +126,8 @@ class GeneratorRecipe(Schema):
     mixed_share: Share = Field(
         0.0, description="share of a batch whose vector is a mixture of two faces'; it has no picture to rebuild"
     )
+    surround_weight: Share = Field(
+        0.0, description="weight, in the pixel losses, of what lies outside a face's real region"
+    )
     whole_image_repeat: Count = Field(1, description="how often a face whose whole crop is real occurs in a pass")
     sheet_faces: Count = Field(16, description="held-out faces on the preview sheet")

@@ -160,14 +160,17 @@ class _Steps:
         seen = step * recipe.schedule.batch_size
         real = batch.images.to(self.device).contiguous(memory_format=torch.channels_last)
         region = losses.valid_region(batch.valid.to(self.device), real.shape[-1])
-        features, valid = self._mix(self.vectors.of(batch).to(self.device), region, step)
+        features, has_picture = self._mix(self.vectors.of(batch).to(self.device), step)
+        valid = region * has_picture
+        # Outside, the anchor is weak: enough to keep wild colours out, too little to teach the blur of padded crops.
+        pixels = (region + recipe.surround_weight * (1 - region)) * has_picture
         output = self._render(features, step)
         fake = output.image.float()
         result = {"token": weights.token * losses.token_loss(output.tokens, output.token_map)}
         if weights.pixel:
-            result["pixel"] = weights.pixel * losses.pixel_loss(fake, real, valid)
+            result["pixel"] = weights.pixel * losses.pixel_loss(fake, real, pixels)
         if weights.pixel_absolute:
-            result["pixel_absolute"] = weights.pixel_absolute * losses.absolute_loss(fake, real, valid)
+            result["pixel_absolute"] = weights.pixel_absolute * losses.absolute_loss(fake, real, pixels)
         if weights.structure:
             result["structure"] = weights.structure * losses.structure_loss(fake, real, valid)
         adversarial = bool(weights.adversarial) and seen >= weights.adversarial_start_images
@@ -180,14 +183,16 @@ class _Steps:
             if identity:
                 result["identity"] = weights.identity * losses.identity_loss(embedding, features)
             if adversarial:
-                result["adversarial"] = weights.adversarial * self._adversarial(fake_maps, real_maps, features, region)
+                result["adversarial"] = weights.adversarial * self._adversarial(fake_maps, real_maps, features, valid)
         return result
 
-    def _mix(self, features: Tensor, region: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        """Turn the last vectors of the batch into mixtures of two; their valid region is empty."""
+    def _mix(self, features: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """Turn the last vectors of the batch into mixtures of two; also return `(B, 1, 1, 1)`, 1 for the others."""
         count = round(self.recipe.mixed_share * len(features))
+        has_picture = (torch.arange(len(features), device=features.device) < len(features) - count).float()
+        has_picture = has_picture[:, None, None, None]
         if not count:
-            return features, region
+            return features, has_picture
         rng = rng_for(self.recipe.run.seed, "mixture", step)
         share = torch.from_numpy(rng.random((count, 1), dtype=np.float32)).to(features.device)
         other = features[torch.from_numpy(rng.integers(0, len(features), count)).to(features.device)]
@@ -195,7 +200,7 @@ class _Steps:
         mixture = share * own + (1 - share) * other
         norm = share * own.norm(dim=1, keepdim=True) + (1 - share) * other.norm(dim=1, keepdim=True)
         mixture = F.normalize(mixture, dim=1) * norm
-        return torch.cat([features[:-count], mixture]), torch.cat([region[:-count], torch.zeros_like(region[-count:])])
+        return torch.cat([features[:-count], mixture]), has_picture
 
     def _render(self, features: Tensor, step: int) -> GeneratorOutput:
         mask = self.generator.config.training_mask
@@ -219,16 +224,14 @@ class _Steps:
                 _, real_maps = self.critic.embed_with_features(looks[1])
         return embedding, fake_maps, real_maps
 
-    def _adversarial(
-        self, fake_maps: list[Tensor], real_maps: list[Tensor], features: Tensor, region: Tensor
-    ) -> Tensor:
+    def _adversarial(self, fake_maps: list[Tensor], real_maps: list[Tensor], features: Tensor, valid: Tensor) -> Tensor:
         """Train the discriminator on these maps, then return the generator's adversarial loss."""
         if self.discriminator is None:
             raise RuntimeError("the adversarial loss was asked for without a discriminator")
         judged = len(self.discriminator.heads)
         fake, real = fake_maps[:judged], real_maps[:judged]
         condition = F.normalize(features, dim=1)
-        patch_weights = self._patch_weights(region, fake)
+        patch_weights = self._patch_weights(valid, fake)
         self.discriminator_optimizer.zero_grad(set_to_none=True)
         with self.autocast():
             real_logits = self.discriminator(real, condition)
@@ -240,7 +243,7 @@ class _Steps:
         with self.autocast():
             logits = self.discriminator(fake, condition)
         self.discriminator.requires_grad_(True)
-        return generator_adversarial_loss(logits, patch_weights)
+        return generator_adversarial_loss(logits)
 
     def _patch_weights(self, valid: Tensor, maps: list[Tensor]) -> list[Tensor]:
         # A patch counts by the share of it that is a real picture (the augmentation's small shift is ignored).

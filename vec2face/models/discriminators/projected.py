@@ -57,20 +57,21 @@ class ProjectedDiscriminator(nn.Module):
 
 
 def hinge_discriminator_loss(real: list[Tensor], fake: list[Tensor], weights: list[Tensor]) -> Tensor:
-    """mean(relu(1 - D(real))) + mean(relu(1 + D(fake))), weighted by the share of each patch that is a real picture.
+    """Weighted mean of relu(1 - D(real)) plus mean of relu(1 + D(fake)).
+
+    Every patch of a rendering is judged, so that it cannot hide anything where its own picture has no real region.
 
     Args:
         real, fake: logit maps as `ProjectedDiscriminator` returns them.
-        weights: a map in [0, 1] of the same shape for each.
+        weights: for each map, the share of each patch that is a real picture, in [0, 1].
     """
     terms = [
-        (w * (F.relu(1 - r.float()) + F.relu(1 + f.float()))).sum() / w.sum().clamp_min(1.0)
+        (w * F.relu(1 - r.float())).sum() / w.sum().clamp_min(1.0) + F.relu(1 + f.float()).mean()
         for r, f, w in zip(real, fake, weights, strict=True)
     ]
     return torch.stack(terms).mean()
 
 
-def generator_adversarial_loss(fake: list[Tensor], weights: list[Tensor]) -> Tensor:
-    """-mean(D(fake)), weighted as in `hinge_discriminator_loss`."""
-    terms = [-(w * f.float()).sum() / w.sum().clamp_min(1.0) for f, w in zip(fake, weights, strict=True)]
-    return torch.stack(terms).mean()
+def generator_adversarial_loss(fake: list[Tensor]) -> Tensor:
+    """-mean(D(fake)), over every patch."""
+    return torch.stack([-f.float().mean() for f in fake]).mean()
