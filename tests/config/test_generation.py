@@ -85,3 +85,17 @@ def test_a_sigma_stands_in_the_mixture_once() -> None:
     mixture = [{"sigma": 0.3, "share": 1}, {"sigma": 0.3, "share": 2}]
     with pytest.raises(ConfigError, match="each sigma may stand in the mixture once"):
         parse(GenerateRecipe, {"variation": {"mixture": mixture}}, where="mine.yaml")
+
+
+def test_a_wrong_share_is_one_problem_and_not_a_short_mixture_as_well() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(GenerateRecipe, {"variation": {"mixture": [{"sigma": 0.3, "share": 0}]}}, where="options")
+    assert str(caught.value) == "options: variation.mixture.0.share: input should be greater than 0, not 0"
+    with pytest.raises(ConfigError, match=r"variation\.mixture: tuple should have at least 1 item"):
+        parse(GenerateRecipe, {"variation": {"mixture": []}}, where="options")
+
+
+@pytest.mark.parametrize("key", ["batch_size", "threads_per_worker"])
+def test_numbers_beyond_any_machine_are_refused(key: str) -> None:
+    with pytest.raises(ConfigError, match=rf"compute\.{key}: input should be less than or equal to"):
+        parse(GenerateRecipe, {"compute": {key: 10**9}}, where="options")

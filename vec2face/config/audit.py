@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from vec2face.config.base import Schema
+from vec2face.config.generation import MAX_BATCH_SIZE
 
 Count = Annotated[int, Field(ge=1)]
 Reference = Annotated[str, Field(min_length=1)]
@@ -24,4 +25,4 @@ class AuditOptions(Schema):
         None, description="card.json of the generator, where its weights are not on this machine"
     )
     device: Literal["cpu", "cuda"] = Field("cpu", description="where images are embedded")
-    batch_size: Count = Field(64, description="images embedded together; changes speed only")
+    batch_size: Count = Field(64, le=MAX_BATCH_SIZE, description="images embedded together; changes speed only")

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from vec2face.errors import ConfigError
 
@@ -48,7 +49,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def _describe(error: ValidationError, schema: type[Schema], where: str) -> str:
     lines = []
-    for problem in error.errors():
+    problems = error.errors()
+    for problem in problems:
+        if problem["type"] == "too_short" and _has_inner_problem(problem["loc"], problems):
+            continue  # pydantic counts the valid items alone; what is wrong with the others is said already
         key = ".".join(str(part) for part in problem["loc"])
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
@@ -58,6 +62,11 @@ def _describe(error: ValidationError, schema: type[Schema], where: str) -> str:
             message = f"{message[0].lower()}{message[1:]}, not {problem['input']!r}"
         lines.append(f"{where}: {key}: {message}" if key else f"{where}: {message}")
     return "\n".join(lines)
+
+
+def _has_inner_problem(location: tuple[int | str, ...], problems: list[ErrorDetails]) -> bool:
+    depth = len(location)
+    return any(len(other["loc"]) > depth and other["loc"][:depth] == location for other in problems)
 
 
 def _known_keys(schema: type[Schema], location: tuple[int | str, ...]) -> list[str]:

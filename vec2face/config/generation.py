@@ -12,6 +12,9 @@ MAX_IMAGES_PER_IDENTITY = 10_000  # its image field has four
 DEFAULT_JPEG_QUALITY = 95
 DEFAULT_CEILING = 0.3  # cosine that two sampled identities stay below
 
+MAX_BATCH_SIZE = 65_536  # beyond any machine's memory
+MAX_THREADS = 1_024  # beyond any machine's cores
+
 Count = Annotated[int, Field(ge=1)]
 IdentityCount = Annotated[int, Field(ge=1, le=MAX_IDENTITIES)]
 
@@ -164,8 +167,8 @@ class Compute(Schema):
     """What may change the last bits of an image, and so belongs to the plan, not to the machine."""
 
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="precision of the generator's arithmetic")
-    batch_size: Count = Field(32, description="images rendered together")
-    threads_per_worker: Count = Field(1, description="CPU threads of each rendering process")
+    batch_size: Count = Field(32, le=MAX_BATCH_SIZE, description="images rendered together")
+    threads_per_worker: Count = Field(1, le=MAX_THREADS, description="CPU threads of each rendering process")
     device: Literal["cpu", "cuda"] = Field("cpu", description="where images are rendered")
 
 
