@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vec2face.config.generation import DEFAULT_CEILING
+from vec2face.config.generation import DEFAULT_CEILING, MAX_IDENTITIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 NEW_FILE = click.Path(path_type=Path, dir_okay=False)
 EXISTING_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+MAX_WIDTH = 65_536
 _OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace what is there already.")
 # Options that one source alone takes.
 _OWNERS = {"statistics": "pca", "width": "gaussian", "std": "gaussian", "candidates": "file"}
@@ -47,10 +48,10 @@ def identities() -> None:
     help="Candidates: distributed as real features are; the same in every direction; or those of a file.",
 )
 @click.option("--statistics", type=EXISTING_FILE, help="pca: statistics of real features [default: the embedded ones]")
-@click.option("--width", type=click.IntRange(min=1), help="gaussian: features per vector.")
+@click.option("--width", type=click.IntRange(1, MAX_WIDTH), help="gaussian: features per vector.")
 @click.option("--std", type=click.FloatRange(min=0, min_open=True), help="gaussian: standard deviation per feature.")
 @click.option("--file", "candidates", type=EXISTING_FILE, help="file: a bank, or plain vectors (.npy, .safetensors).")
-@click.option("--count", type=click.IntRange(min=1), required=True, help="How many identities.")
+@click.option("--count", type=click.IntRange(1, MAX_IDENTITIES), required=True, help="How many identities.")
 @click.option(
     "--ceiling",
     type=click.FloatRange(-1, 1, min_open=True),

@@ -27,5 +27,8 @@ def verify(dataset: Path) -> None:
         return
     for damage in result.damaged:
         click.echo(f"{damage.path}: {damage.problem}")
-    click.echo(f"{len(result.damaged)} damaged or missing; mend them with: vec2face generate --out {dataset}")
+    for path in result.foreign:
+        click.echo(f"{path}: not part of the dataset; move it elsewhere")
+    if result.damaged:
+        click.echo(f"{len(result.damaged)} damaged or missing; mend them with: vec2face generate --out {dataset}")
     sys.exit(1)

@@ -4,18 +4,21 @@ import errno
 import json
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from tests.generation.conftest import MakeDataset, MakeRecipe, contents
-from vec2face.errors import ContractError, DatasetError, InputError, StorageError
+from vec2face.errors import ConfigError, ContractError, DatasetError, InputError, StorageError
 from vec2face.fileio.images import decode_image
 from vec2face.fileio.tar import read_tar
 from vec2face.generation import folder as folder_module
 from vec2face.generation.inputs import prepare
+from vec2face.generation.render import Renderer
 from vec2face.identities import IdentityBank
 
 
@@ -257,19 +260,61 @@ def test_a_destination_that_cannot_be_written_is_told_before_any_work(
     with pytest.raises(StorageError, match="a part of the path is a file"):
         prepare(make_recipe(), tmp_path / "file" / "below")
 
-    def read_only(self: Path, data: bytes) -> int:
+    def read_only(dir: Path) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    monkeypatch.setattr(Path, "write_bytes", read_only)
+    monkeypatch.setattr(tempfile, "TemporaryFile", read_only)
     with pytest.raises(StorageError, match="the file system is read-only"):
         prepare(make_recipe(), tmp_path / "new")
+
+
+def test_a_run_that_cannot_begin_leaves_nothing_behind(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="ask for fewer identities or raise the ceiling"):
+        prepare(make_recipe(identities={"source": "gaussian", "count": 300, "ceiling": -0.5}), tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA GPU here")
+def test_a_missing_gpu_is_told_before_any_work(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no CUDA GPU is visible"):
+        prepare(make_recipe(compute={"device": "cuda"}), tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dataset_with_nothing_finished_is_begun_anew_with_other_settings(
+    dataset: Path, make_recipe: MakeRecipe, make_dataset: MakeDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise ConfigError("too little memory")
+
+    out = tmp_path / "begun"
+    with monkeypatch.context() as patch:
+        patch.setattr(Renderer, "_image", fail)
+        with pytest.raises(ConfigError, match="too little memory"):
+            make_dataset(make_recipe(seed=8, compute={"batch_size": 4}), out)
+    assert (out / "dataset.json").exists()
+    make_dataset(make_recipe(), out)
+    assert contents(out) == contents(dataset)
+    with pytest.raises(DatasetError, match="other settings"):
+        make_dataset(make_recipe(seed=8), out)
+
+
+def test_a_batch_beyond_the_memory_is_told(
+    make_recipe: MakeRecipe, make_dataset: MakeDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9e9 bytes.")
+
+    monkeypatch.setattr(Renderer, "_image", fail)
+    with pytest.raises(ConfigError, match="this machine has too little memory for batches of 3 images"):
+        make_dataset(make_recipe(), tmp_path / "d")
 
 
 def test_too_little_space_is_told_before_any_work(
     make_recipe: MakeRecipe, make_dataset: MakeDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 1000))
-    with pytest.raises(StorageError, match=r"needs about .* for 20 images, but the disk has 0 MB free"):
+    with pytest.raises(StorageError, match=r"needs about .* for 20 images, but the disk has 1.0 kB free"):
         make_dataset(make_recipe(), tmp_path / "d")
     assert list((tmp_path / "d").iterdir()) == []
 

@@ -85,9 +85,22 @@ def test_a_missing_or_cut_table_is_noticed(dataset: Path) -> None:
     assert [damage.problem for damage in verify(dataset).damaged] == ["missing"]
 
 
+def test_what_stands_among_the_shards_and_is_none_of_them_is_named(dataset: Path) -> None:
+    shards = dataset / "shards"
+    (shards / "000009.tar").write_bytes((shards / "000000.tar").read_bytes())
+    (shards / "notes.txt").write_text("mine")
+    result = verify(dataset)
+    assert not result.whole
+    assert result.damaged == []
+    assert result.foreign == [shards / "000009.tar", shards / "notes.txt"]
+
+
 def test_what_is_not_a_dataset_is_refused(dataset: Path, tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"is not a dataset: it has no dataset\.json"):
+    with pytest.raises(DatasetError, match=r"nothing is not a dataset: there is no such folder"):
         verify(tmp_path / "nothing")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError, match=r"empty is not a dataset: it has no dataset\.json"):
+        verify(tmp_path / "empty")
     description = json.loads((dataset / "dataset.json").read_text())
     description["determinants"]["seed"] = 77
     (dataset / "dataset.json").write_text(json.dumps(description))

@@ -143,3 +143,10 @@ def test_a_width_that_does_not_fit_names_both_sides() -> None:
     bank.require_width("the generator", 8)
     with pytest.raises(ContractError, match="the identity bank has width 8, but the generator has width 512"):
         bank.require_width("the generator", 512)
+
+
+def test_a_header_that_asks_for_terabytes_is_told_as_damage(tmp_path: Path) -> None:
+    header = "{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999, 128), }".ljust(117) + "\n"
+    (tmp_path / "huge.npy").write_bytes(b"\x93NUMPY\x01\x00v\x00" + header.encode() + b"1234")
+    with pytest.raises(InputError, match=r"huge\.npy is not a readable \.npy table"):
+        IdentityBank.load(tmp_path / "huge.npy")

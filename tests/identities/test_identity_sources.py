@@ -94,3 +94,9 @@ def test_a_single_direction_is_enough(tmp_path: Path) -> None:
     drawn = PcaSource(tmp_path / "s").candidates(0, 0, 20_000)
     assert not drawn[:, [0, 2]].any()
     assert abs(drawn[:, 1].std() - 2.0) < 0.05
+
+
+@pytest.mark.parametrize("std", [0.0, -1.0, float("nan"), float("inf"), 1e300])
+def test_an_unusable_standard_deviation_is_refused(std: float) -> None:
+    with pytest.raises(InputError, match="standard deviation of the candidates must be above 0 and at most"):
+        GaussianSource(8, std)

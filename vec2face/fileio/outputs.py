@@ -20,12 +20,21 @@ def require_new(path: Path, *, overwrite: bool) -> None:
     """
     if path.exists() and not overwrite:
         raise InputError(f"{path} exists already; choose another name or add --overwrite.")
-    folder = path.resolve().parent
+    require_writable(path.resolve().parent, output=path)
+
+
+def require_writable(folder: Path, *, output: Path) -> None:
+    """Raise `StorageError`, naming `output`, unless a file can be written in `folder`, which need not exist yet.
+
+    The nearest folder that exists above it is tried; nothing is left there.
+    """
+    folder = folder.resolve()
     while not folder.exists():
         folder = folder.parent
     try:
         # Asking for permission bits is not enough: a read-only or network file system refuses on its own.
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"x")
+            probe.flush()
     except OSError as error:
-        raise explain_os_error(error, path) from None
+        raise explain_os_error(error, output) from None

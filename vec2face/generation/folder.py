@@ -13,12 +13,11 @@ from typing import Any
 
 from vec2face.errors import DatasetError, StorageError
 from vec2face.fileio.atomic import explain_os_error
+from vec2face.fileio.outputs import require_writable
 from vec2face.generation.plan import FORMAT, Plan, differences
 
 # Names that `vec2face.fileio.atomic` gives unfinished files; what a killed run leaves behind.
-_LEFTOVER = re.compile(
-    r"^\.(dataset\.json|identities\.safetensors|metadata\.parquet|write-check|\d{6,}\.(tar|json))\.\d+\.tmp$"
-)
+_LEFTOVER = re.compile(r"^\.(dataset\.json|identities\.safetensors|metadata\.parquet|\d{6,}\.(tar|json))\.\d+\.tmp$")
 _SHARD_FILE = re.compile(r"^(\d{6,})\.(tar|json)$")
 
 # Encoded bytes of a 112x112 photograph of a face, the mean of 200, rounded up (jpeg: of quality 95). Each of an image's
@@ -73,8 +72,9 @@ def read_description(folder: DatasetFolder) -> dict[str, Any]:
         values = json.loads(path.read_text(encoding="utf-8"))
         known = {"format", "fingerprint", "determinants", "recipe", "identities", "images", "shards"}
         damaged = not isinstance(values, dict) or not known <= set(values)
-    except FileNotFoundError:
-        raise DatasetError(f"{folder.root} is not a dataset: it has no {path.name}.") from None
+    except (FileNotFoundError, NotADirectoryError):
+        missing = f"it has no {path.name}" if folder.root.is_dir() else "there is no such folder"
+        raise DatasetError(f"{folder.root} is not a dataset: {missing}.") from None
     except OSError as error:
         raise DatasetError(f"cannot read {path}: {error.strerror or error}.") from None
     except ValueError:
@@ -87,22 +87,20 @@ def read_description(folder: DatasetFolder) -> dict[str, Any]:
 
 
 def check_destination(folder: DatasetFolder) -> None:
-    """Make the folder if need be, and make sure that a dataset can be written or resumed there.
+    """Make sure that a dataset can be written or resumed there; nothing is made yet.
 
     Raises:
         DatasetError: the folder holds files that are not a dataset's, or shards of another kind.
         StorageError: the folder cannot be made or written.
     """
     root = folder.root
+    if root.exists() and not root.is_dir():
+        raise StorageError(f"{root} is a file, not a folder; choose another output folder.")
+    require_writable(root, output=root)
+    if not root.exists():
+        return
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        probe = root / f".write-check.{os.getpid()}.tmp"
-        probe.write_bytes(b"x")
-        probe.unlink()
         entries = sorted(entry.name for entry in root.iterdir() if not _LEFTOVER.match(entry.name))
-        shard_files = sorted(entry.name for entry in folder.shards.iterdir()) if folder.shards.is_dir() else []
-    except FileExistsError:
-        raise StorageError(f"{root} is a file, not a folder; choose another output folder.") from None
     except OSError as error:
         raise explain_os_error(error, root) from None
     if folder.description.name not in entries:
@@ -111,22 +109,50 @@ def check_destination(folder: DatasetFolder) -> None:
                 f"{root} holds {entries[0]!r}, which is not part of a dataset; choose an empty or a new folder."
             )
         return
-    for name in shard_files:
-        if not _SHARD_FILE.match(name) and not _LEFTOVER.match(name):
-            raise DatasetError(f"{folder.shards} holds {name!r}, which is not part of the dataset; move it elsewhere.")
+    for path in foreign_files(folder):
+        raise DatasetError(f"{folder.shards} holds {path.name!r}, which is not part of the dataset; move it elsewhere.")
 
 
-def refuse_other_plan(folder: DatasetFolder, plan: Plan) -> None:
-    """Make sure that a dataset in the folder, if there is one, is of this plan.
+def foreign_files(folder: DatasetFolder, shards: int | None = None) -> list[Path]:
+    """Return what stands among the shards but is none: a loader that takes all archives would read it.
+
+    Args:
+        folder: the dataset's folder.
+        shards: their number; a higher one is foreign too. None takes any number.
+    """
+    found = []
+    for entry in sorted(folder.shards.iterdir()) if folder.shards.is_dir() else ():
+        shard = _SHARD_FILE.match(entry.name)
+        beyond = shard is not None and shards is not None and int(shard[1]) >= shards
+        if beyond or (shard is None and not _LEFTOVER.match(entry.name)):
+            found.append(entry)
+    return found
+
+
+def make_folder(folder: DatasetFolder) -> None:
+    """Make the folder, and those above it, where they do not exist. Raises `StorageError`."""
+    try:
+        folder.root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise explain_os_error(error, folder.root) from None
+
+
+def holds_plan(folder: DatasetFolder, plan: Plan) -> bool:
+    """Tell whether the folder's dataset is of this plan, rather than not begun yet.
+
+    Another plan's dataset of which nothing was ever finished counts as not begun: it holds no work to lose, and a run
+    that failed for its settings can be repeated with better ones.
 
     Raises:
         DatasetError: the folder holds another plan's dataset; the message names each field that differs.
     """
     if not folder.description.exists():
-        return
+        return False
     # Through JSON, so that both sides are made of the same types.
     wanted = json.loads(json.dumps(plan.determinants()))
     differing = differences(read_description(folder)["determinants"], wanted)
+    if differing and not _anything_finished(folder):
+        return False
     if differing:
         raise DatasetError(
             f"{folder.root} holds a dataset made with other settings ({'; '.join(differing)}); "
@@ -135,6 +161,7 @@ def refuse_other_plan(folder: DatasetFolder, plan: Plan) -> None:
     for shard in _shards_on_disk(folder):
         if shard >= plan.shard_count:
             raise DatasetError(f"{folder.archive(shard)} is beyond the plan's last shard; move it elsewhere.")
+    return True
 
 
 def check_space(folder: DatasetFolder, plan: Plan, *, images: int) -> None:
@@ -188,10 +215,15 @@ def exclusive(folder: DatasetFolder) -> Iterator[None]:
         os.close(descriptor)
 
 
+def _anything_finished(folder: DatasetFolder) -> bool:
+    return folder.metadata.exists() or any(folder.manifest(shard).exists() for shard in _shards_on_disk(folder))
+
+
 def _shards_on_disk(folder: DatasetFolder) -> list[int]:
     names = [entry.name for entry in folder.shards.iterdir()] if folder.shards.is_dir() else []
     return sorted({int(match[1]) for match in map(_SHARD_FILE.match, names) if match})
 
 
 def _size(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+    scale, unit = next(((s, u) for s, u in ((1e9, "GB"), (1e6, "MB")) if count >= s), (1e3, "kB"))
+    return f"{count / scale:.1f} {unit}"

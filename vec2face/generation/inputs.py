@@ -12,6 +12,7 @@ from vec2face.generation.bank_digest import content_digest
 from vec2face.generation.folder import DatasetFolder, check_destination, read_description
 from vec2face.generation.plan import BankFacts, GeneratorFacts, Plan, make_plan
 from vec2face.generation.reference import bank_from_photos
+from vec2face.generation.render import require_device
 from vec2face.identities import IdentityBank, sample
 from vec2face.identities.sources import CandidateSource, FileSource, GaussianSource, PcaSource
 from vec2face.identities.statistics import EMBEDDED_STATISTICS
@@ -33,6 +34,7 @@ def prepare(
     progress = progress or SilentProgress()
     folder = DatasetFolder(out)
     check_destination(folder)
+    require_device(recipe.compute.device)
     generator = generator_facts(recipe.weights)
     recorded = _recorded_identities(folder)
     request = _request(recipe, recorded.get("request", {}))
@@ -90,7 +92,7 @@ def _first(bank: IdentityBank, count: int | None, who: str) -> IdentityBank:
     if count is None or count == len(bank):
         return bank
     if count > len(bank):
-        raise InputError(f"{count} identities are asked for, but {who} only {len(bank)}; lower the count.")
+        raise InputError(f"{count} identities are asked for, but {who} only {len(bank)}; ask for fewer.")
     return IdentityBank(bank.vectors[:count], bank.ids[:count], {**bank.provenance, "first": count})
 
 

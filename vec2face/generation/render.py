@@ -50,8 +50,7 @@ class Renderer:
     def __init__(
         self, *, generator: Vec2FaceGenerator, compute: Compute, mask_ratio_min: float, device_index: int = 0
     ) -> None:
-        if compute.device == "cuda" and not torch.cuda.is_available():
-            raise ConfigError("compute.device is cuda, but no CUDA GPU is visible; use cpu, or mend the driver.")
+        require_device(compute.device)
         if compute.device == "cuda":
             self.device = torch.device("cuda", device_index % torch.cuda.device_count())
         else:
@@ -76,10 +75,13 @@ class Renderer:
     def _start(self, draws: Draws) -> tuple[Tensor, Tensor]:
         try:
             image = self._image(draws)
-        except torch.cuda.OutOfMemoryError:
+        except (RuntimeError, MemoryError) as error:
+            if not _ran_out_of_memory(error):
+                raise
+            owner = "this machine" if self.device.type == "cpu" else "the GPU"
             raise ConfigError(
-                f"the GPU has too little memory for batches of {self.batch_size}; lower --batch-size, "
-                "and choose a new folder, since it is part of the plan."
+                f"{owner} has too little memory for batches of {self.batch_size} images; lower --batch-size. It is "
+                "part of the plan, so a dataset with finished shards is begun anew in another folder."
             ) from None
         return to_pixels(image), torch.isfinite(image).flatten(1).all(dim=1)
 
@@ -102,6 +104,12 @@ class Renderer:
         return torch.from_numpy(filled).to(self.device)
 
 
+def require_device(device: str) -> None:
+    """Raise `ConfigError` unless images can be rendered on the device, "cpu" or "cuda"."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("compute.device is cuda, but no CUDA GPU is visible; use cpu, or mend the driver.")
+
+
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
     """Use `count` CPU threads inside a torch operation, and restore the former number after."""
@@ -111,6 +119,11 @@ def torch_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _ran_out_of_memory(error: Exception) -> bool:
+    # On the CPU torch raises a plain RuntimeError, told apart by its text alone.
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
 def _finish(draws: Draws, pixels: Tensor, finite: Tensor) -> Rendered:

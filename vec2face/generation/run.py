@@ -12,7 +12,8 @@ from vec2face.generation.folder import (
     check_destination,
     check_space,
     exclusive,
-    refuse_other_plan,
+    holds_plan,
+    make_folder,
     remove_leftovers,
 )
 from vec2face.generation.manifest import read_manifest
@@ -78,13 +79,14 @@ def generate(
     progress = progress or SilentProgress()
     folder = DatasetFolder(out)
     check_destination(folder)
+    make_folder(folder)
     with exclusive(folder):
-        refuse_other_plan(folder, plan)
+        begun = holds_plan(folder, plan)
         remove_leftovers(folder)
         unfinished = _unfinished(folder, plan, progress)
         if unfinished:
             check_space(folder, plan, images=sum(plan.shard(index).images for index in unfinished))
-        if not folder.description.exists():
+        if not begun:
             write_json(folder.description, plan.describe())
         if bank_problem(folder, plan.bank.sha256):
             bank.save(folder.identities)

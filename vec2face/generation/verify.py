@@ -6,7 +6,7 @@ from pathlib import Path
 from vec2face.errors import DatasetError, InputError
 from vec2face.fileio.atomic import fingerprint, sha256_file
 from vec2face.generation.bank_digest import content_digest
-from vec2face.generation.folder import DatasetFolder, read_description
+from vec2face.generation.folder import DatasetFolder, foreign_files, read_description
 from vec2face.generation.manifest import ShardManifest, read_manifest
 from vec2face.generation.metadata import metadata_problem
 from vec2face.identities.bank import IdentityBank
@@ -27,17 +27,19 @@ class VerifyResult:
 
     Attributes:
         shards, images: how many whole shards there are, and the images in them.
-        damaged: the files that are not whole; empty when the dataset is as it was made.
+        damaged: the files that are not whole.
+        foreign: what stands among the shards but is none of the dataset's; a loader of all archives would read it.
     """
 
     shards: int = 0
     images: int = 0
     damaged: list[Damage] = field(default_factory=list)
+    foreign: list[Path] = field(default_factory=list)
 
     @property
     def whole(self) -> bool:
-        """Whether nothing is missing or damaged."""
-        return not self.damaged
+        """Whether nothing is missing, damaged or foreign."""
+        return not self.damaged and not self.foreign
 
 
 def verify(dataset: Path, *, progress: ProgressReporter | None = None) -> VerifyResult:
@@ -65,6 +67,7 @@ def verify(dataset: Path, *, progress: ProgressReporter | None = None) -> Verify
             result.images += found.count
             rows += found.count + found.rejects
         progress.advance(1)
+    result.foreign = foreign_files(folder, description["shards"])
     # While shards are missing the table cannot be complete, and generating them again mends it too.
     if result.shards == description["shards"] and (problem := metadata_problem(folder, rows)):
         result.damaged.append(Damage(folder.metadata, problem))

@@ -152,7 +152,7 @@ def _read_start(path: Path) -> bytes:
 def _load_npy(path: Path) -> np.ndarray:
     try:
         array: np.ndarray = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+    except (ValueError, EOFError, OSError, MemoryError) as error:  # a damaged header may ask for any amount of memory
         raise InputError(f"{path} is not a readable .npy table of numbers ({error}).") from None
     return array
 

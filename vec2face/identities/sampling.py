@@ -83,11 +83,11 @@ def sample(
                 raise InputError(
                     f"{count} identities are out of reach under cosine {ceiling:g} from this source: after {tried} "
                     f"candidates {len(chosen)} fit, and so few of the latest did that {most - tried} more would not be "
-                    "enough; lower --count or raise --ceiling."
+                    "enough; ask for fewer identities or raise the ceiling."
                 )
     raise InputError(
         f"only {len(chosen)} of {count} identities fit under cosine {ceiling:g} from this source after {tried} "
-        "candidates; lower --count or raise --ceiling."
+        "candidates; ask for fewer identities or raise the ceiling."
     )
 
 
@@ -172,7 +172,7 @@ def _most_candidates(source: CandidateSource, count: int, max_candidates: int | 
         return most
     if source.limit < count:
         raise InputError(
-            f"the source holds {source.limit} vectors, fewer than the {count} identities wanted; lower --count."
+            f"the source holds {source.limit} vectors, fewer than the {count} identities wanted; ask for fewer."
         )
     return min(most, source.limit)
 

@@ -4,7 +4,6 @@ A random source draws candidate i from a stream keyed by (seed, i // KEY_BLOCK),
 candidate is the same whichever block it is asked for in.
 """
 
-import math
 from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,9 @@ from vec2face.identities.statistics import EMBEDDED_STATISTICS, FeatureStatistic
 from vec2face.seeding import rng_for
 
 KEY_BLOCK = 1024
+
+# Squares of features must stay within float32.
+_LARGEST_STD = 1e15
 
 
 class CandidateSource(Protocol):
@@ -91,8 +93,10 @@ class GaussianSource:
         """Take `dim` features, each of standard deviation `std` in raw feature units. Raises `InputError`."""
         if dim < 1:
             raise InputError(f"the feature width must be 1 or more, not {dim}.")
-        if not (math.isfinite(std) and std > 0):
-            raise InputError(f"the standard deviation of the candidates must be a positive number, not {std}.")
+        if not 0 < std <= _LARGEST_STD:  # neither is NaN
+            raise InputError(
+                f"the standard deviation of the candidates must be above 0 and at most {_LARGEST_STD:g}, not {std}."
+            )
         self.width = dim
         self.std = std
 
