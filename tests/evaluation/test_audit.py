@@ -11,6 +11,8 @@ from vec2face.config.audit import AuditOptions
 from vec2face.config.model_card import ModelCard, TrainingData, write_model_card
 from vec2face.errors import DatasetError, InputError
 from vec2face.evaluation.audit import audit
+from vec2face.evaluation.dataset import DatasetReader
+from vec2face.fileio.atomic import write_json
 
 CARD = ModelCard(
     name="pattern-generator",
@@ -215,3 +217,20 @@ def test_lineage_must_be_known_and_must_be_that_of_the_weights_used(world, build
     kept.write_text('{"name": "x", "licence": ""}')
     with pytest.raises(InputError, match=r"licence.*source.*data"):
         audit(dataset, AuditOptions(embedder="mixed", weights_card=kept))
+
+
+def test_what_is_no_whole_dataset_is_refused_with_what_to_do(tmp_path, build_dataset):
+    with pytest.raises(DatasetError, match="nothing is not a dataset: there is no such folder"):
+        DatasetReader(tmp_path / "nothing")
+    with pytest.raises(DatasetError, match=r"is not a dataset: it has no dataset\.json"):
+        DatasetReader(tmp_path)
+    dataset = build_dataset(tmp_path / "data")
+    extra = dataset / "shards" / "000777.tar"
+    extra.write_bytes((dataset / "shards" / "000000.tar").read_bytes())
+    with pytest.raises(DatasetError, match=r"000777\.tar is not part of the dataset, which has .* move it elsewhere"):
+        DatasetReader(dataset)
+    extra.unlink()
+    for manifest in (dataset / "shards").glob("*.json"):
+        write_json(manifest, {**json.loads(manifest.read_text()), "count": 0, "rejects": 5})
+    with pytest.raises(DatasetError, match=r"holds no images: all .* were rejected while generating"):
+        DatasetReader(dataset)

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from vec2face.errors import ContractError, DatasetError, InputError
+from vec2face.errors import ContractError, DatasetError, InputError, StorageError
 from vec2face.evaluation.dataset import DatasetReader
 from vec2face.evaluation.embeddings import embed_dataset, embed_pixels, move
 from vec2face.fileio.atomic import write_json
 from vec2face.fileio.images import encode_image
+from vec2face.fileio.rows import RowFile
 from vec2face.fileio.tar import read_tar, write_tar
 
 
@@ -154,3 +155,21 @@ def test_a_device_that_is_not_there_is_refused(pattern_embedders, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     with pytest.raises(InputError, match="run on the CPU"):
         move(embedder, "cuda")
+
+
+def test_a_disk_that_fills_up_is_told_and_the_embedded_shards_are_kept(tmp_path, build_dataset, embedder, monkeypatch):
+    dataset = build_dataset(tmp_path / "data", identities=6, images=5)  # shards of 20 and 10 images
+    write = RowFile.write
+
+    def full(self, start, rows):
+        if start >= 20:
+            raise StorageError("the disk is full")
+        write(self, start, rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RowFile, "write", full)
+        with pytest.raises(StorageError, match="the disk is full"):
+            embedded(dataset, embedder)
+    embedder.images = 0
+    assert len(embedded(dataset, embedder)) == 30
+    assert embedder.images == 10

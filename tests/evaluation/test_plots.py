@@ -57,3 +57,10 @@ def test_pyplot_is_not_imported(tmp_path):
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.png")], check=True)
     assert (tmp_path / "a.png").exists()
+
+
+def test_cosines_that_rounding_took_beyond_one_are_counted(tmp_path, recwarn):
+    beyond = np.full(20, np.nextafter(np.float32(1), np.float32(2)))
+    plot_scores(tmp_path / "a.png", beyond, beyond, threshold=0.4, title="scores")
+    plot_by_sigma(tmp_path / "b.png", beyond, np.full(20, 0.3), title="sigma")
+    assert [str(warning.message) for warning in recwarn] == []

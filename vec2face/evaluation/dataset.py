@@ -57,7 +57,10 @@ class DatasetReader:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.description = _read_json(folder / "dataset.json", f"{folder} is not a dataset made by `vec2face generate`")
+        if not (folder / "dataset.json").is_file():
+            missing = "it has no dataset.json" if folder.is_dir() else "there is no such folder"
+            raise DatasetError(f"{folder} is not a dataset: {missing}.")
+        self.description = _read_json(folder / "dataset.json")
         self.shards = self._find_shards()
         if not self.metadata_path.is_file():
             raise DatasetError(f"{self.metadata_path} is missing; {_REPAIR}.")
@@ -133,9 +136,17 @@ class DatasetReader:
         return counts
 
     def _find_shards(self) -> tuple[Shard, ...]:
+        planned = self.description.get("shards")
+        if not isinstance(planned, int):
+            raise DatasetError(f"{self.folder / 'dataset.json'} is damaged: it does not say how many shards there are.")
+        names = {f"{index:06d}.tar" for index in range(planned)}
         shards = []
         for path in sorted((self.folder / "shards").glob("*.tar")):
-            manifest = _read_json(path.with_suffix(".json"), f"{path} has no manifest, so it is unfinished")
+            if path.name not in names:
+                raise DatasetError(f"{path} is not part of the dataset, which has {planned} shards; move it elsewhere.")
+            if not path.with_suffix(".json").is_file():
+                raise DatasetError(f"{path} has no manifest, so it is unfinished; {_REPAIR}.")
+            manifest = _read_json(path.with_suffix(".json"))
             try:
                 count, sha256 = int(manifest["count"]), str(manifest["sha256"])
                 rejected = int(manifest["rejects"])
@@ -144,11 +155,13 @@ class DatasetReader:
                     f"{path.with_suffix('.json')} is not a shard manifest ({error}); {_REPAIR}."
                 ) from None
             shards.append(Shard(path, count, sha256, rejected))
-        planned = self.description.get("shards")
         if planned != len(shards):
             raise DatasetError(f"{self.folder} is unfinished: {len(shards)} of {planned} shards are there; {_REPAIR}.")
         if not sum(shard.count for shard in shards):
-            raise DatasetError(f"{self.folder / 'shards'} holds no images; {_REPAIR}.")
+            raise DatasetError(
+                f"{self.folder} holds no images: all {sum(shard.rejects for shard in shards)} were rejected while "
+                "generating (metadata.parquet says why); check the identity vectors and the weights."
+            )
         return tuple(shards)
 
 
@@ -198,11 +211,9 @@ def image_key(identity: int, image: int) -> str:
     return f"{identity:07d}_{image:04d}"
 
 
-def _read_json(path: Path, otherwise: str) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DatasetError(f"{otherwise}: {path} is missing; {_REPAIR}.") from None
     except (OSError, ValueError) as error:
         raise DatasetError(f"{path} cannot be read ({error}); {_REPAIR}.") from None
     if not isinstance(values, dict):

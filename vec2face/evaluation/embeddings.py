@@ -19,13 +19,14 @@ from vec2face.errors import ContractError, DatasetError, InputError
 from vec2face.evaluation.dataset import DatasetReader, ImageRecord, Shard
 from vec2face.fileio.atomic import explain_os_error, fingerprint, write_text
 from vec2face.fileio.images import decode_image
+from vec2face.fileio.rows import RowFile
 from vec2face.progress import ProgressReporter, SilentProgress
 
 if TYPE_CHECKING:
     from vec2face.models.embedders.base import FaceEmbedder
 
-_INDEX = np.dtype([("identity", "<i4"), ("image", "<i4"), ("sigma", "<f4")])
-_UNUSED = -1
+# A row that was never written reads as zeros, which no identity gives.
+_INDEX = np.dtype([("identity_and_one", "<i4"), ("image", "<i4"), ("sigma", "<f4")])
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,7 @@ def embed_dataset(
         row = start
         for records, pixels in _batches(reader, shard, images_per_identity, batch_size):
             stop = row + len(records)
-            cache.vectors[row:stop] = embed_pixels(embedder, pixels)
-            cache.index[row:stop] = [(record.identity, record.image, record.sigma) for record in records]
+            cache.write(row, records, embed_pixels(embedder, pixels))
             row = stop
             progress.advance(len(records))
         cache.finish(shard)
@@ -100,16 +100,18 @@ def embed_dataset(
 
 
 class _Cache:
-    def __init__(self, folder: Path, starts: list[int], finished: set[str], mode: str) -> None:
+    def __init__(self, folder: Path, starts: list[int], finished: set[str]) -> None:
         self.folder, self.starts, self.finished = folder, starts, finished
-        self.vectors = np.lib.format.open_memmap(folder / "vectors.npy", mode=mode)
-        self.index = np.lib.format.open_memmap(folder / "index.npy", mode=mode)
+        self.vectors = RowFile(folder / "vectors.npy")
+        self.index = RowFile(folder / "index.npy")
 
     @classmethod
     def open(cls, folder: Path, reader: DatasetReader, embedder: "FaceEmbedder", cap: int | None) -> "_Cache":
         starts = [0, *np.cumsum([shard.count for shard in reader.shards]).tolist()][:-1]
         source = [[shard.path.name, shard.count, shard.sha256] for shard in reader.shards]
-        purpose = fingerprint({"shards": source, "images_per_identity": cap, "width": embedder.dim})
+        purpose = fingerprint(
+            {"shards": source, "images_per_identity": cap, "width": embedder.dim, "index": _INDEX.descr}
+        )
         marker = folder / "source.txt"
         if not (marker.is_file() and marker.read_text(encoding="utf-8").strip() == purpose):
             cls._create(folder, reader.images, embedder.dim)
@@ -117,7 +119,7 @@ class _Cache:
         log = folder / "done.txt"
         # The last line may be torn where a run was killed; it then names no shard and is done again.
         finished = set(log.read_text(encoding="utf-8").splitlines()) if log.is_file() else set()
-        return cls(folder, starts, finished, "r+")
+        return cls(folder, starts, finished)
 
     @staticmethod
     def _create(folder: Path, rows: int, width: int) -> None:
@@ -125,13 +127,15 @@ class _Cache:
             if folder.is_dir():
                 shutil.rmtree(folder)
             folder.mkdir(parents=True)
-            # Both files are sparse: rows that a cap leaves out take no disk.
-            np.lib.format.open_memmap(folder / "vectors.npy", "w+", np.float32, (rows, width)).flush()
-            index = np.lib.format.open_memmap(folder / "index.npy", "w+", _INDEX, (rows,))
-            index["identity"] = _UNUSED
-            index.flush()
         except OSError as error:
             raise explain_os_error(error, folder) from error
+        RowFile.create(folder / "vectors.npy", np.dtype(np.float32), (rows, width))
+        RowFile.create(folder / "index.npy", _INDEX, (rows,))
+
+    def write(self, row: int, records: list[ImageRecord], vectors: NDArray[np.float32]) -> None:
+        facts = [(record.identity + 1, record.image, record.sigma) for record in records]
+        self.vectors.write(row, vectors)
+        self.index.write(row, np.array(facts, _INDEX))
 
     def finish(self, shard: Shard) -> None:
         self.vectors.flush()
@@ -144,13 +148,14 @@ class _Cache:
         self.finished.add(shard.path.name)
 
     def read(self) -> EmbeddedImages:
-        rows = np.flatnonzero(self.index["identity"] != _UNUSED)
-        rows = rows[np.lexsort((self.index["image"][rows], self.index["identity"][rows]))]
-        table = self.index[rows]
+        index = np.load(self.index.path)  # not by the map: on a full memory disk a hole cannot be mapped
+        rows = np.flatnonzero(index["identity_and_one"])
+        rows = rows[np.lexsort((index["image"][rows], index["identity_and_one"][rows]))]
+        table = index[rows]
         return EmbeddedImages(
-            vectors=np.lib.format.open_memmap(self.folder / "vectors.npy", mode="r"),
+            vectors=self.vectors.read(),
             rows=rows,
-            identity=np.ascontiguousarray(table["identity"]),
+            identity=np.ascontiguousarray(table["identity_and_one"] - 1),
             image=np.ascontiguousarray(table["image"]),
             sigma=np.ascontiguousarray(table["sigma"]),
             shard=np.searchsorted(self.starts, rows, side="right") - 1,

@@ -31,6 +31,7 @@ def plot_scores(
 ) -> None:
     """Densities of same-person and different-person cosines, with a line at the threshold. Raises `StorageError`."""
     figure, axes = _axes(title)
+    genuine, impostor = np.minimum(genuine, 1.0), np.minimum(impostor, 1.0)  # rounding may reach beyond
     everything = np.concatenate([genuine, impostor])
     edges = np.linspace(min(-0.2, float(everything.min())), 1.0, BINS + 1)
     for scores, color, label in ((impostor, IMPOSTOR, "different people"), (genuine, GENUINE, "same person")):
@@ -49,6 +50,7 @@ def plot_by_sigma(path: Path, cosines: NDArray[np.floating], sigma: NDArray[np.f
     import matplotlib
 
     figure, axes = _axes(title)
+    cosines = np.minimum(cosines, 1.0)  # rounding may reach beyond
     strengths = np.unique(sigma)
     colors = matplotlib.colormaps["viridis"](np.linspace(0.1, 0.8, len(strengths)))
     low = min(0.0, float(cosines.min()))
