@@ -77,9 +77,10 @@ def audit(
     )
     # After the options, so that their mistakes are told without loading torch.
     from vec2face.workflow import audit_dataset
+    from vec2face_cli.interruption import kept_when_stopped
     from vec2face_cli.progress import TerminalProgress
 
-    with TerminalProgress() as progress:
+    with kept_when_stopped("the shards embedded so far are kept"), TerminalProgress() as progress:
         summary = audit_dataset(dataset, options, progress=progress)
     if as_json:
         click.echo(json.dumps(summary.facts, indent=2, sort_keys=True, ensure_ascii=False))

@@ -1,6 +1,5 @@
 """`vec2face generate`: make a dataset from a recipe, options, or both."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +102,7 @@ def generate(
         if value is not None and not photos:
             raise click.UsageError(f"{option} belongs to --from-images.")
     from vec2face.generation.recipe import find_recipe
+    from vec2face_cli.interruption import kept_when_stopped
     from vec2face_cli.progress import TerminalProgress
 
     chosen = find_recipe(
@@ -135,10 +135,6 @@ def generate(
     # After the recipe, so that its mistakes are told without loading torch.
     from vec2face.workflow import make_dataset
 
-    try:
-        with TerminalProgress() as progress:
-            summary = make_dataset(chosen, out, workers=workers, audit=audit == "full", progress=progress)
-    except KeyboardInterrupt:
-        click.echo("Interrupted; finished shards are kept, and the same command goes on from there.", err=True)
-        sys.exit(130)
+    with kept_when_stopped("finished shards are kept"), TerminalProgress() as progress:
+        summary = make_dataset(chosen, out, workers=workers, audit=audit == "full", progress=progress)
     click.echo(summary.sentence)

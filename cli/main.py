@@ -7,6 +7,7 @@ import click
 
 from vec2face import __version__
 from vec2face.errors import Vec2FaceError
+from vec2face_cli.interruption import catch_termination, end
 
 # name -> (module:attribute, one line for the overview). The line stands here so that the overview imports nothing.
 COMMANDS = {
@@ -49,11 +50,20 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; a user's mistake ends with one sentence on stderr and exit code 2."""
+    catch_termination()
     try:
-        cli.main(prog_name="vec2face", standalone_mode=True)
+        sys.exit(cli.main(prog_name="vec2face", standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
     except Vec2FaceError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        click.echo("Interrupted.", err=True)
-        sys.exit(130)
+    except MemoryError as error:
+        reason = f" ({error})" if str(error) else ""
+        click.echo(f"Error: memory ran out{reason}; ask for less at a time, such as a smaller batch size.", err=True)
+        sys.exit(2)
+    except click.Abort as error:  # click's word for Ctrl-C
+        end(error.__cause__)
+    except KeyboardInterrupt as error:
+        end(error)

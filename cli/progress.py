@@ -8,6 +8,7 @@ from rich.progress import BarColumn, Progress, Task, TaskID, TextColumn, TimeEla
 from rich.text import Text
 
 _LINE_SECONDS = 30.0
+_RATED_SECONDS = 0.5  # a rate over less says nothing
 
 
 class _RateColumn(TextColumn):
@@ -81,11 +82,13 @@ class _Lines:
         if now - self._written < _LINE_SECONDS and (self._done < self._total or not amount):
             return
         self._written = now
-        rate = (self._done - self._first) / max(now - self._started, 1e-6)
+        seconds = now - self._started
+        rate = (self._done - self._first) / seconds if seconds >= _RATED_SECONDS else 0.0
+        speed = f", {rate:,.1f} {self._unit}/s" if rate > 0 else ""
         left = f", {(self._total - self._done) / rate:,.0f} s left" if rate > 0 and self._done < self._total else ""
         remark = f", {note}" if note else ""
         self._console.print(
-            f"{self._stage}: {self._done:,} of {self._total:,} {self._unit}, {rate:,.1f} {self._unit}/s{left}{remark}",
+            f"{self._stage}: {self._done:,} of {self._total:,} {self._unit}{speed}{left}{remark}",
             highlight=False,
             soft_wrap=True,
         )
