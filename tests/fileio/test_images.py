@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import io
+import struct
 import zlib
 
 import numpy as np
@@ -194,3 +195,14 @@ def test_floating_point_pixels_are_refused() -> None:
     data = saved(Image.fromarray(np.zeros((4, 4), np.float32)), "TIFF")
     with pytest.raises(InputError, match="floating-point"):
         decode_image(data, where="x")
+
+
+def test_a_header_of_many_pixels_is_one_error_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
+    stream = io.BytesIO()
+    Image.new("L", (1, 1)).save(stream, "PNG")
+    header = bytearray(stream.getvalue())
+    header[16:24] = struct.pack(">II", 12_000, 12_000)
+    header[29:33] = struct.pack(">I", zlib.crc32(bytes(header[12:29])))
+    with pytest.raises(InputError, match="12000x12000 pixels, more than the limit"):
+        decode_image(bytes(header), where="bomb.png")
+    assert [str(warning.message) for warning in recwarn] == []

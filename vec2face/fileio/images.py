@@ -6,6 +6,7 @@ not applied; the numbers in the file are taken as sRGB.
 
 import io
 import struct
+import warnings
 import zlib
 
 import numpy as np
@@ -128,7 +129,10 @@ def check_encoding(format: str, quality: int | None) -> None:
 
 def _open(data: bytes, where: str) -> Image.Image:
     try:
-        image = Image.open(io.BytesIO(data), formats=READABLE_FORMATS)
+        with warnings.catch_warnings():
+            # Pillow warns of large images from a limit of its own on; ours is checked below.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(data), formats=READABLE_FORMATS)
     except Image.DecompressionBombError:
         raise InputError(_too_large(where, "far more")) from None
     except _DECODE_ERRORS:
