@@ -101,7 +101,8 @@ def generator(
 @_PACK
 @click.option("--embedder", "embedder_ref", default="embedded", show_default=True, help="Name or folder.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="File to write.")
-def statistics(pack: Path, embedder_ref: str, out: Path) -> None:
+@click.option("--whole-only", is_flag=True, help="Leave out faces whose crop is padded.")
+def statistics(pack: Path, embedder_ref: str, out: Path, whole_only: bool) -> None:
     """Fit the statistics that `identities sample --source pca` draws from: an embedder's vectors of real faces.
 
     Example: vec2face train statistics --data PACK --embedder RUN/embedder --out statistics.safetensors
@@ -116,6 +117,7 @@ def statistics(pack: Path, embedder_ref: str, out: Path) -> None:
             _compact(load_embedder(embedder_ref), embedder_ref),
             pack=pack,
             out=out,
+            whole_only=whole_only,
             on_image=lambda count: status.update(f"embedding faces: {count}"),
         )
     click.echo(f"{fitted.count} vectors of width {fitted.width} in the space {fitted.feature_space!r}: {out}")

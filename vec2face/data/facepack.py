@@ -73,6 +73,12 @@ class FacePack:
             facts=index["facts"],
         )
 
+    @property
+    def whole(self) -> np.ndarray:
+        """Bool `(N,)`: whether the whole crop is a real picture."""
+        whole: np.ndarray = np.isclose(self.valid, WHOLE_IMAGE).all(axis=(1, 2))
+        return whole
+
     def require_features(self) -> np.ndarray:
         """Return the stored features; raises `InputError` where the pack has none."""
         if self.features is None:

@@ -122,10 +122,9 @@ class _Steps:
     ) -> None:
         self.recipe, self.vectors, self.critic, self.generator = recipe, vectors, critic, generator
         self.device, self.half = device, half
-        whole = np.isclose(faces.valid, [[0, 0], [112, 0], [112, 112], [0, 112]]).all(axis=(1, 2))
         training = ~faces.holdout
         rows = np.concatenate(
-            [np.flatnonzero(training)] + [np.flatnonzero(training & whole)] * (recipe.whole_image_repeat - 1)
+            [np.flatnonzero(training)] + [np.flatnonzero(training & faces.whole)] * (recipe.whole_image_repeat - 1)
         )
         self.stream = BatchStream(faces, rows, batch_size=recipe.schedule.batch_size, seed=recipe.run.seed)
         a = recipe.augmentation
