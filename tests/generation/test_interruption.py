@@ -18,6 +18,7 @@ pytestmark = pytest.mark.integration
 
 SHARDS = 16
 SCRIPT = """
+import signal
 import sys
 from pathlib import Path
 
@@ -27,6 +28,8 @@ from vec2face.generation.inputs import prepare
 from vec2face.generation.run import generate
 
 if __name__ == "__main__":
+    # Started from a background job, a process inherits an ignored Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     recipe, out, workers = sys.argv[1:]
     try:
         plan, bank = prepare(GenerateRecipe.model_validate_json(recipe), Path(out))
