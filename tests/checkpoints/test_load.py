@@ -186,3 +186,43 @@ def test_folders_are_written_whole_or_not_at_all(
         write_folder(small_embedder, tmp_path / "net", provenance={}, replace=True)
     assert (tmp_path / "net" / WEIGHTS_NAME).read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["net"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"_class_name": ["CompactEmbedder"]}, "names the network"),
+        ({"dim": "wide"}, r"config\.json: dim: input should be a valid integer"),
+        ({"dim": 10**9}, r"config\.json: dim: 1000000000 is beyond 65,536"),
+        ({"widths": [4, -8, 8, 8]}, r"config\.json describes no CompactEmbedder that can be built"),
+        ({"depths": [1]}, r"config\.json describes no CompactEmbedder that can be built"),
+        ({"depths": [60_000, 0, 0, 0]}, r"config\.json: the network would have far more weights than the file holds"),
+    ],
+)
+def test_settings_that_no_network_has_are_refused_before_it_is_built(
+    changes: dict[str, object], message: str, embedder_folder: Path
+) -> None:
+    path = embedder_folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    with pytest.raises(WeightsError, match=message):
+        load_embedder(str(embedder_folder))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"decoder": "nope"}, "decoder: input should be 'vqgan' or 'plain', not 'nope'"),
+        ({"decoder_options": {"foo": 1}}, "describes no Vec2FaceGenerator that can be built"),
+        ({"sigma_unit": -1}, "sigma_unit must be a positive number, not -1"),
+        ({"encoder_heads": 7}, "cannot be shared among 7 attention heads"),
+        ({"width": 0}, "cannot be shared among"),
+        ({"sampling_mask": {"min": 0}}, "sampling_mask: max: Field required"),
+    ],
+)
+def test_generator_settings_that_would_fail_later_are_refused(
+    changes: dict[str, object], message: str, generator_folder: Path
+) -> None:
+    path = generator_folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    with pytest.raises(WeightsError, match=rf"config\.json.*{message}"):
+        load_generator(str(generator_folder))

@@ -55,11 +55,26 @@ def test_import_show_export(tmp_path: Path, checkpoint: Path) -> None:
     assert facts["provenance"]["licence"] == "MIT"
     assert facts["configuration"]["name"] == "net"
     assert len(facts["weights_sha256"]) == 64
+    assert facts["parameters"] == sum(tensor.numel() for tensor in MobileFaceNetReLU6(dim=8).state_dict().values())
     assert "weights_sha256: " + facts["weights_sha256"] in run("show", folder).output
     out = tmp_path / "again.pth"
     assert run("export", folder, "--format", "mobilefacenet-relu6", "--out", out).exit_code == 0
     before, after = (torch.load(path, weights_only=True) for path in (checkpoint, out))
     assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_a_damaged_folder_is_not_shown_as_if_it_were_whole(tmp_path: Path, checkpoint: Path) -> None:
+    folder = tmp_path / "net"
+    run("import", checkpoint, "--format", "mobilefacenet-relu6", "--out", folder)
+    weights_path = folder / "diffusion_pytorch_model.safetensors"
+    whole = weights_path.read_bytes()
+    weights_path.write_bytes(whole[:-100])
+    assert "damaged or cut short" in refusal("show", folder)
+    weights_path.write_bytes(whole)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "dim": "x"}))
+    assert "dim: input should be a valid integer" in refusal("show", folder)
+    assert "show embedded-generator or embedded-embedder" in refusal("show", "embedded")
 
 
 def test_pull_then_show_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: Path) -> None:

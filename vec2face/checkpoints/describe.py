@@ -4,7 +4,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from vec2face.checkpoints.store import PROVENANCE_NAME, read_config, read_provenance, weights_file
+from vec2face.checkpoints.load import EMBEDDED, EMBEDDED_NAMES
+from vec2face.checkpoints.safe_load import count_parameters
+from vec2face.checkpoints.store import PROVENANCE_NAME, network_of, read_config, read_provenance, weights_file
 from vec2face.errors import WeightsError
 from vec2face.fileio.atomic import sha256_file
 from vec2face.registry import ENTRIES
@@ -25,6 +27,9 @@ def describe(ref: str) -> dict[str, Any]:
         folder = entry.path
         if not entry.present:
             return facts
+    elif ref == EMBEDDED:
+        names = " or ".join(EMBEDDED_NAMES.values())
+        raise WeightsError(f"{EMBEDDED!r} stands for another network wherever it is used; show {names}.")
     elif not folder.is_dir():
         raise WeightsError(f"{ref} is neither a network's folder nor one of the known names: {', '.join(ENTRIES)}.")
     facts["path"] = str(folder)
@@ -32,6 +37,9 @@ def describe(ref: str) -> dict[str, Any]:
     if ref in ENTRIES and not ENTRIES[ref].holds_network:
         facts["files"] = sorted(path.name for path in folder.iterdir() if path.name != PROVENANCE_NAME)
         return facts
+    network_of(folder)
     facts["configuration"] = read_config(folder)
-    facts["weights_sha256"] = sha256_file(weights_file(folder))
+    weights = weights_file(folder)
+    facts["parameters"] = count_parameters(weights)
+    facts["weights_sha256"] = sha256_file(weights)
     return facts

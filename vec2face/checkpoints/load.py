@@ -30,7 +30,7 @@ NetworkKind = Literal["generator", "embedder", "pose"]
 
 # What `embedded` stands for, by what is asked for.
 EMBEDDED = "embedded"
-_EMBEDDED_NAMES: dict[Kind, str] = {"generator": "embedded-generator", "embedder": "embedded-embedder"}
+EMBEDDED_NAMES: dict[Kind, str] = {"generator": "embedded-generator", "embedder": "embedded-embedder"}
 
 _HUB_ID = re.compile(r"(?P<id>[\w][\w.-]*/[\w][\w.-]*)(@(?P<revision>[\w.-]+))?")
 _RAW_CHECKPOINTS = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
@@ -102,7 +102,7 @@ def locate(ref: str, *, kind: NetworkKind) -> Path:
     Raises:
         WeightsError: there is none; the message says what to do.
     """
-    name = _EMBEDDED_NAMES.get(kind, ref) if ref == EMBEDDED else ref
+    name = EMBEDDED_NAMES.get(kind, ref) if ref == EMBEDDED else ref
     if name in ENTRIES:
         return _locate_entry(ENTRIES[name], kind)
     path = Path(ref).expanduser()
@@ -117,7 +117,7 @@ def locate(ref: str, *, kind: NetworkKind) -> Path:
             return download_folder(hub["id"], hub["revision"], files)
         except WeightsError as error:
             raise WeightsError(f"there is no local folder {ref}, and {error}") from None
-    known = [EMBEDDED] if kind in _EMBEDDED_NAMES else []
+    known = [EMBEDDED] if kind in EMBEDDED_NAMES else []
     known += [entry.name for entry in ENTRIES.values() if entry.kind == kind]
     raise WeightsError(
         f"there are no {kind} weights {ref!r}: it is no file or folder, no hub id (owner/name), and none of the known "

@@ -51,7 +51,8 @@ def _read_thresholds(path: Path) -> dict[str, float]:
     try:
         values: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot read the operating points {path}: {error}.") from None
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot read the operating points {path}: {reason}.") from None
     if not isinstance(values, dict) or not all(isinstance(v, int | float) and -1 <= v <= 1 for v in values.values()):
         raise InputError(f'{path} must map names to cosine thresholds in [-1, 1], such as {{"fmr_1e-4": 0.42}}.')
     return {name: float(value) for name, value in values.items()}

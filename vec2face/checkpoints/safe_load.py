@@ -1,6 +1,7 @@
 """Read a checkpoint without running anything that it holds."""
 
 import argparse
+import math
 import pickle
 import re
 import warnings
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
 from vec2face.errors import WeightsError
@@ -56,6 +57,15 @@ def _load_safetensors(path: Path) -> dict[str, Any]:
     try:
         return dict(load_file(path))
     except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"{path} is damaged or cut short ({_one_line(error)}); copy or download it again.") from None
+
+
+def count_parameters(path: Path) -> int:
+    """Return how many numbers a `.safetensors` file holds, from its header. Raises `WeightsError` if it is damaged."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118  no mapping
+    except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path} is damaged or cut short ({_one_line(error)}); copy or download it again.") from None
 
 

@@ -4,16 +4,15 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
-import torch
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME
 from torch import Tensor
 
 from vec2face.checkpoints.safe_load import safe_load
+from vec2face.checkpoints.settings import check_settings, construct
 from vec2face.checkpoints.tables.key_table import KeyTable, name_some
 from vec2face.errors import WeightsError
 from vec2face.fileio.atomic import explain_os_error, write_json
@@ -47,6 +46,7 @@ def build(
     state: Mapping[str, Tensor],
     *,
     where: str,
+    settings_from: Path | None = None,
     table: KeyTable | None = None,
 ) -> ModelMixin:
     """Build a network from its weights, in float32 and eval mode.
@@ -55,14 +55,14 @@ def build(
         model, config: the network's class and constructor arguments.
         state: its weights by our names.
         where: the file they come from, for messages.
+        settings_from: the file that the constructor arguments come from, where it is another.
         table: for messages, the names that the file gives the weights.
 
     Raises:
-        WeightsError: names every key that is missing, unknown or of another shape.
+        WeightsError: names every key that is missing, unknown or of another shape; or no network can be built from the
+            arguments.
     """
-    # On the meta device nothing is allocated or initialised, only to be overwritten.
-    with torch.device("meta"):
-        network = model(**config)
+    network = construct(model, config, where=str(settings_from or where), tensors=len(state))
     _require_fit(network.state_dict(), state, where=where, table=table)
     network.load_state_dict({key: _as_parameter(tensor) for key, tensor in state.items()}, assign=True)
     return network.eval()
@@ -131,22 +131,28 @@ def read_folder(folder: Path) -> ModelMixin:
     Raises:
         WeightsError: a file is missing or damaged, or the weights do not fit the configuration.
     """
+    model, arguments = network_of(folder)
+    weights = weights_file(folder)
+    return build(model, arguments, safe_load(weights), where=str(weights), settings_from=folder / CONFIG_NAME)
+
+
+def network_of(folder: Path) -> tuple[type[ModelMixin], dict[str, Any]]:
+    """Return the class and the constructor arguments that a folder's configuration states.
+
+    Raises:
+        WeightsError: there is no configuration, or it is not one of a network of ours.
+    """
     config = read_config(folder)
     class_name = config.get("_class_name")
-    if class_name not in _CLASSES:
+    if not isinstance(class_name, str) or class_name not in _CLASSES:
         raise WeightsError(
             f"{folder / CONFIG_NAME} names the network {class_name!r}; known: {', '.join(sorted(_CLASSES))}."
         )
     model = _CLASSES[class_name]
     # Keys with an underscore are the library's notes: class, version, where it was loaded from.
     arguments = {key: value for key, value in config.items() if not key.startswith("_")}
-    unknown = sorted(set(arguments) - set(signature(model).parameters))
-    if unknown:
-        raise WeightsError(
-            f"{folder / CONFIG_NAME} holds settings that {class_name} does not have: {', '.join(unknown)}."
-        )
-    weights = weights_file(folder)
-    return build(model, arguments, safe_load(weights), where=str(weights))
+    check_settings(model, arguments, where=str(folder / CONFIG_NAME))
+    return model, arguments
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -156,7 +162,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         config = json.loads(path.read_text(encoding="utf-8"))
     except OSError:
         raise WeightsError(f"{folder} holds no {CONFIG_NAME}, so it is not a network's folder.") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WeightsError(f"{path} is not valid JSON: {error}.") from None
     if not isinstance(config, dict):
         raise WeightsError(f"{path} must hold a JSON object.")
@@ -172,6 +178,8 @@ def read_provenance(folder: Path) -> dict[str, Any]:
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise WeightsError(f"{path} is not valid JSON: {error}.") from None
+    if not isinstance(values, dict):
+        raise WeightsError(f"{path} must hold a JSON object.")
     return values
 
 

@@ -17,6 +17,7 @@ _EXPLANATIONS = {
     errno.EROFS: "the file system is read-only; choose another output folder",
     errno.EACCES: "permission denied; choose a folder you can write to",
     errno.EPERM: "permission denied; choose a folder you can write to",
+    errno.EEXIST: "a file stands where a folder is needed; choose another path",
     errno.ENOTDIR: "a part of the path is a file, not a folder; choose another path",
 }
 

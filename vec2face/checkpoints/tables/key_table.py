@@ -100,7 +100,7 @@ def name_some(keys: list[str], limit: int = 8) -> str:
     """List keys in order for a message; of a long list the first few and how many more there are."""
     keys = sorted(keys)
     more = f" and {len(keys) - limit} more" if len(keys) > limit else ""
-    return ", ".join(keys[:limit]) + more
+    return ", ".join(keys[:limit]) + more if keys else "nothing"
 
 
 def _rename(rules: list[tuple[re.Pattern[str], str, bool]], key: str) -> tuple[str, bool] | None:

@@ -1,5 +1,6 @@
 """The Vec2Face generator: feature masked autoencoder, then image decoder."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -8,8 +9,10 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
+from vec2face.config.base import parse
+from vec2face.config.generation import MaskRate
 from vec2face.contracts import require_same_width
-from vec2face.errors import ContractError
+from vec2face.errors import ConfigError, ContractError
 from vec2face.models.generator.feature_mae import TOKENS, FeatureMae
 from vec2face.models.generator.lora import adapt_attention
 from vec2face.models.generator.plain_decoder import PlainDecoder
@@ -74,6 +77,9 @@ class Vec2FaceGenerator(ModelMixin, ConfigMixin):
         lora_rank: rank of low-rank adapters on every attention projection (Vec2Face+); None leaves them out.
         lora_alpha: scale of the adapters, before division by their rank.
         pose_condition: whether a landmark picture takes the place of the decoder's fill token (Vec2Face+).
+
+    Raises:
+        ConfigError: the heads do not divide the width, a mask is no distribution, or `sigma_unit` is not positive.
     """
 
     @register_to_config
@@ -106,6 +112,7 @@ class Vec2FaceGenerator(ModelMixin, ConfigMixin):
             training_mask=training_mask or {"min": 0.5, "max": 1.0, "mean": 0.75, "std": 0.25},
             sampling_mask=sampling_mask or {"min": 0.1, "max": 1.0, "mean": 0.15, "std": 0.25},
         )
+        self._check_settings()
         self.mae = FeatureMae(
             feature_dim=feature_dim,
             width=width,
@@ -128,6 +135,17 @@ class Vec2FaceGenerator(ModelMixin, ConfigMixin):
             self.image_decoder = VqganDecoder(latent_channels=latent_channels, **options)
         else:
             self.image_decoder = PlainDecoder(latent_channels=latent_channels, style_width=width, **options)
+
+    def _check_settings(self) -> None:
+        """Raise `ConfigError` for settings that would fail, or give nonsense, only when an image is rendered."""
+        config = self.config
+        if not 0 < config.sigma_unit < math.inf:  # neither is NaN
+            raise ConfigError(f"sigma_unit must be a positive number, not {config.sigma_unit}.")
+        for heads in (config.encoder_heads, config.decoder_heads):
+            if heads < 1 or config.width < 1 or config.width % heads:
+                raise ConfigError(f"width {config.width} cannot be shared among {heads} attention heads.")
+        for name in ("training_mask", "sampling_mask"):
+            parse(MaskRate, config[name], where=name)
 
     @classmethod
     def from_size(cls, size: Literal["base", "large", "small"], **overrides: Any) -> "Vec2FaceGenerator":
