@@ -54,6 +54,7 @@ FILE = click.Path(path_type=Path)
     show_default=True,
     help="Measure the finished dataset and write its report and card, or leave that to `vec2face audit`.",
 )
+@click.option("--weights-card", type=FILE, help="The generator's card.json for the audit, where none is beside it.")
 def generate(
     *,
     recipe: str | None,
@@ -80,6 +81,7 @@ def generate(
     threads_per_worker: int | None,
     workers: int | None,
     audit: str,
+    weights_card: Path | None,
 ) -> None:
     """Generate a dataset of people who do not exist.
 
@@ -101,6 +103,7 @@ def generate(
     for option, value in (("--detector", detector), ("--embedder", embedder)):
         if value is not None and not photos:
             raise click.UsageError(f"{option} belongs to --from-images.")
+    from vec2face.config.audit import AuditOptions
     from vec2face.generation.recipe import find_recipe
     from vec2face_cli.interruption import kept_when_stopped
     from vec2face_cli.progress import TerminalProgress
@@ -135,6 +138,9 @@ def generate(
     # After the recipe, so that its mistakes are told without loading torch.
     from vec2face.workflow import make_dataset
 
+    options = AuditOptions(device=chosen.compute.device, weights_card=weights_card)
     with kept_when_stopped("finished shards are kept"), TerminalProgress() as progress:
-        summary = make_dataset(chosen, out, workers=workers, audit=audit == "full", progress=progress)
+        summary = make_dataset(
+            chosen, out, workers=workers, audit=audit == "full", audit_options=options, progress=progress
+        )
     click.echo(summary.sentence)

@@ -10,6 +10,7 @@ from vec2face.config.audit import AuditOptions
 from vec2face.config.generation import GenerateRecipe
 from vec2face.config.model_card import ModelCard, TrainingData, write_model_card
 from vec2face.errors import CardError, InputError
+from vec2face.progress import SilentProgress
 from vec2face.workflow import audit_dataset, make_dataset
 
 pytestmark = pytest.mark.integration
@@ -95,3 +96,17 @@ def test_facts_stay_when_a_document_cannot_be_written(made, options, monkeypatch
     with pytest.raises(CardError):
         audit_dataset(out, options)
     assert json.loads((out / "report" / "facts.json").read_text())["dataset"]["images"] == 9
+
+
+def test_terms_that_are_unknown_are_told_before_identities_are_sampled(tmp_path, tiny_generator_dir, recipe):
+    seen = []
+
+    class Stages(SilentProgress):
+        def begin(self, stage, *, total, unit, done=0):
+            seen.append(stage)
+
+    uncarded = recipe.model_copy(update={"weights": str(tiny_generator_dir)})
+    with pytest.raises(InputError, match="give one with --weights-card"):
+        make_dataset(uncarded, tmp_path / "d", workers=1, progress=Stages())
+    assert seen == []
+    assert list(tmp_path.iterdir()) == []

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from vec2face.cards import write_card, write_report
+from vec2face.checkpoints import digest
 from vec2face.config.audit import AuditOptions
 from vec2face.config.generation import GenerateRecipe
 from vec2face.evaluation.audit import audit as measure_dataset
@@ -87,9 +88,10 @@ def make_dataset(
     """
     progress = progress or SilentProgress()
     options = audit_options or AuditOptions(device=recipe.compute.device)
-    plan, bank = prepare(recipe, out, progress=progress)
     if audit:
-        generator_lineage(recipe.weights, sha256=plan.generator.sha256, card=options.weights_card)
+        # Before anything else: sampling identities may take long, too.
+        generator_lineage(recipe.weights, sha256=digest(recipe.weights, kind="generator"), card=options.weights_card)
+    plan, bank = prepare(recipe, out, progress=progress)
     chosen = workers or default_workers(recipe.compute.device)
     generation = generate(plan, out, bank=bank, workers=chosen, progress=progress)
     return DatasetSummary(generation, audit_dataset(out, options, progress=progress) if audit else None)

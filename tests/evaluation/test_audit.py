@@ -234,3 +234,12 @@ def test_what_is_no_whole_dataset_is_refused_with_what_to_do(tmp_path, build_dat
         write_json(manifest, {**json.loads(manifest.read_text()), "count": 0, "rejects": 5})
     with pytest.raises(DatasetError, match=r"holds no images: all .* were rejected while generating"):
         DatasetReader(dataset)
+
+
+def test_an_audit_leaves_no_figure_of_an_earlier_one(world, build_dataset):
+    dataset = build_dataset(world / "data")
+    audit(dataset, AuditOptions(embedder="pattern", second_embedder="mixed"))
+    assert (dataset / "report" / "second-scores.png").exists()
+    facts = audit(dataset, AuditOptions(embedder="mixed"))
+    drawn = {figure["file"] for figure in facts["figures"]}
+    assert {path.name for path in (dataset / "report").iterdir() if path.suffix in (".png", ".jpg")} == drawn

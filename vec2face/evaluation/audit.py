@@ -28,7 +28,7 @@ from vec2face.errors import DatasetError, InputError
 from vec2face.evaluation.columns import write_measured_columns
 from vec2face.evaluation.dataset import DatasetReader
 from vec2face.evaluation.embeddings import embed_dataset, move
-from vec2face.evaluation.figures import draw_figures, draw_plots
+from vec2face.evaluation.figures import SECOND, draw_figures, draw_plots, remove_other_figures
 from vec2face.evaluation.lineage import generator_lineage
 from vec2face.evaluation.measure import Measurement, measure
 from vec2face.evaluation.thresholds import Threshold, threshold_of
@@ -103,7 +103,7 @@ def audit(
     figures = draw_figures(reader, main, seed=options.seed)
     progress.advance(1)
     for number, (judge, measurement) in enumerate(zip(judges, measurements, strict=True)):
-        prefix = "second-" if number else ""
+        prefix = SECOND if number else ""
         figures += draw_plots(reader.report_folder, measurement, name=judge.network.name, prefix=prefix)
         progress.advance(1)
     write_measured_columns(reader.metadata_path, main)
@@ -123,6 +123,7 @@ def audit(
     facts["verdict"], checks = settle(facts)
     facts["checks"] = [check.to_dict() for check in checks]
     write_json(reader.report_folder / "facts.json", facts)
+    remove_other_figures(reader.report_folder, figures)
     return facts
 
 

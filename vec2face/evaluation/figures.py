@@ -1,6 +1,6 @@
 """Which images of a dataset stand on the sheets of its report, and the files they are written to."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,13 @@ from vec2face.evaluation.embeddings import decode_face
 from vec2face.evaluation.measure import Measurement
 from vec2face.evaluation.plots import plot_by_sigma, plot_scores
 from vec2face.evaluation.sheets import SheetRow, draw_sheet, person_sheet, save_sheet
+from vec2face.fileio.atomic import explain_os_error
 from vec2face.seeding import rng_for
 
 PEOPLE_ROWS, PEOPLE_COLUMNS = 12, 8
 WORST_ROWS, CLOSEST_ROWS = 6, 6
 PERSON_IMAGES = 50
+SECOND = "second-"  # begins the names of the second embedder's plots
 
 Positions = NDArray[np.integer]
 
@@ -69,6 +71,18 @@ def draw_plots(report: Path, measurement: Measurement, *, name: str, prefix: str
         caption = "How closely the generator follows an identity's vector, by strength of the perturbation."
         figures.append({"file": path.name, "kind": "vectors", "title": f"Fidelity, {name}", "caption": caption})
     return figures
+
+
+def remove_other_figures(report: Path, figures: Iterable[Mapping[str, Any]]) -> None:
+    """Remove the figures of an earlier audit that this one did not draw. Raises `StorageError`."""
+    drawn = {figure["file"] for figure in figures}
+    plots = [f"{prefix}{plot}.png" for prefix in ("", SECOND) for plot in ("scores", "vectors")]
+    for name in [*(f"{kind}.jpg" for kind in _TEXTS), *plots]:
+        if name not in drawn:
+            try:
+                (report / name).unlink(missing_ok=True)
+            except OSError as error:
+                raise explain_os_error(error, report / name) from None
 
 
 _TEXTS = {

@@ -6,7 +6,7 @@ from typing import Any
 
 from vec2face.checkpoints import digest, load_generator
 from vec2face.config.generation import GenerateRecipe
-from vec2face.errors import DatasetError, InputError
+from vec2face.errors import ContractError, DatasetError, InputError
 from vec2face.fileio.atomic import sha256_file
 from vec2face.generation.bank_digest import content_digest
 from vec2face.generation.folder import DatasetFolder, check_destination, read_description
@@ -44,8 +44,15 @@ def prepare(
 
 
 def generator_facts(reference: str) -> GeneratorFacts:
-    """Read what a plan needs to know of a generator. Raises `WeightsError` where the reference cannot be loaded."""
+    """Read what a plan needs to know of a generator.
+
+    Raises:
+        WeightsError: the reference cannot be loaded.
+        ContractError: the generator is conditioned on pose.
+    """
     config = load_generator(reference).config
+    if config.pose_condition:
+        raise ContractError(f"{reference} renders from landmark pictures, which a plan has none of; use other weights.")
     return GeneratorFacts(
         sha256=digest(reference, kind="generator"),
         feature_dim=config.feature_dim,
