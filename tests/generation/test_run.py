@@ -402,3 +402,12 @@ def test_images_that_are_not_finite_are_left_out_and_counted(
     assert (summary.images, summary.rejects) == (0, 20)
     rows = pq.read_table(tmp_path / "d" / "metadata.parquet").to_pylist()
     assert {row["status"] for row in rows} == {"rejected: the network gave NaN or infinity"}
+
+
+def test_an_edited_description_is_refused_and_no_finished_shard_is_replaced(dataset: Path) -> None:
+    before = {name: digest for name, digest in contents(dataset).items() if name.startswith("shards/")}
+    path = dataset / "dataset.json"
+    path.write_text(path.read_text().replace('"seed": 3', '"seed": 4'))
+    with pytest.raises(DatasetError, match="was edited: its fingerprint does not fit"):
+        find_recipe(None, dataset, changes={})
+    assert {name: digest for name, digest in contents(dataset).items() if name.startswith("shards/")} == before

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vec2face.errors import DatasetError, StorageError
-from vec2face.fileio.atomic import explain_os_error
+from vec2face.fileio.atomic import explain_os_error, fingerprint
 from vec2face.fileio.outputs import require_writable
 from vec2face.generation.plan import FORMAT, Plan, differences
 
@@ -83,6 +83,11 @@ def read_description(folder: DatasetFolder) -> dict[str, Any]:
         raise DatasetError(f"{path} is damaged; generate the dataset again into an empty folder.")
     if values["format"] != FORMAT:
         raise DatasetError(f"{path} is of format {values['format']}; this version reads format {FORMAT}.")
+    # Before anything is continued by it: an edited plan would take every finished shard for another's and replace it.
+    if fingerprint(values["determinants"]) != values["fingerprint"]:
+        raise DatasetError(f"{path} was edited: its fingerprint does not fit; restore it from a copy.")
+    if not isinstance(values["shards"], int) or values["shards"] < 1:
+        raise DatasetError(f"{path} is damaged: it does not say how many shards there are.")
     return dict(values)
 
 
