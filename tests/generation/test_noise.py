@@ -1,5 +1,6 @@
 """Draws are keyed by sample: a slice is the same slice of the whole, and no two stages share numbers."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -58,3 +59,14 @@ def test_batches_hold_a_shard_in_order(planned: tuple[Plan, IdentityBank], tmp_p
         features = np.concatenate([batch.features for batch in batches])
         expected = np.concatenate([draw(plan, bank.vectors[i], i, 0, 7).features for i in identities])
         assert np.array_equal(features, expected)
+
+
+def test_the_appearance_code_is_keyed_by_the_sample_and_scaled(planned: tuple[Plan, IdentityBank]) -> None:
+    plan, bank = planned
+    without = replace(plan, generator=replace(plan.generator, appearance_dim=0))
+    assert draw(without, bank.vectors[2], 2, 0, 7).appearance.shape == (7, 0)
+    coded = replace(plan, generator=replace(plan.generator, appearance_dim=5), appearance=0.5)
+    found = draw(coded, bank.vectors[2], 2, 3, 4).appearance
+    for row, image in enumerate(range(3, 7)):
+        expected = rng_for(plan.recipe.seed, "appearance", 2, image).standard_normal(5, np.float32) * np.float32(0.5)
+        assert np.array_equal(found[row], expected)

@@ -23,10 +23,11 @@ def plan_of(
     bank: str = "a",
     weights: str = "b",
     mask: dict[str, float] = MASK,
+    appearance_dim: int = 0,
     **values: object,
 ) -> Plan:
     recipe = parse(GenerateRecipe, values, where="test")
-    generator = GeneratorFacts(weights, 8, "space", 1.0, mask)
+    generator = GeneratorFacts(weights, 8, "space", 1.0, mask, appearance_dim)
     return make_plan(recipe, bank=BankFacts(bank, count, dim), generator=generator, request={})
 
 
@@ -114,3 +115,14 @@ def test_planning_and_verifying_load_no_torch() -> None:
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_strength_of_appearance_is_the_recipes_or_one_and_only_where_there_is_a_code() -> None:
+    assert plan_of().appearance == 0
+    assert plan_of(variation={"appearance": 0}).appearance == 0
+    assert plan_of(appearance_dim=4).appearance == 1
+    still = plan_of(appearance_dim=4, variation={"appearance": 0})
+    assert (still.appearance, still.recipe.variation.appearance) == (0, 0)
+    assert still.fingerprint != plan_of(appearance_dim=4).fingerprint
+    with pytest.raises(ConfigError, match="takes no appearance code"):
+        plan_of(variation={"appearance": 0.5})

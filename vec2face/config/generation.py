@@ -107,6 +107,13 @@ class Variation(Schema):
         min_length=1,
         description="exact shares inside each identity, by largest remainder",
     )
+    appearance: float | None = Field(
+        None,
+        ge=0,
+        le=3,
+        description="standard deviation of the appearance code (pose, expression, light, background), for a generator "
+        "that takes one; 0: the average look; null: 1",
+    )
 
     @model_validator(mode="after")
     def _distinct(self) -> "Variation":

@@ -59,6 +59,7 @@ def generator_facts(reference: str) -> GeneratorFacts:
         feature_space=config.feature_space,
         sigma_unit=config.sigma_unit,
         sampling_mask=dict(config.sampling_mask),
+        appearance_dim=config.appearance_dim,
     )
 
 

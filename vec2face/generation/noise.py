@@ -9,7 +9,7 @@ from vec2face.generation.plan import Plan, ShardPlan
 from vec2face.identities.slices import BankSlices
 from vec2face.identities.variation import perturb_identity, sigma_schedule
 from vec2face.models.generator.masking import draw_masks
-from vec2face.seeding import seed_for
+from vec2face.seeding import rng_for, seed_for
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Draws:
         seed: uint64 `(B,)` seed of the perturbation.
         mask_noise: float32 `(B, 49)` in [0, 1).
         mask_rate: float32 `(B,)` share of tokens masked.
+        appearance: float32 `(B, A)` appearance codes; A is 0 for a generator that takes none.
     """
 
     identity: np.ndarray
@@ -32,6 +33,7 @@ class Draws:
     seed: np.ndarray
     mask_noise: np.ndarray
     mask_rate: np.ndarray
+    appearance: np.ndarray
 
     def __len__(self) -> int:
         return len(self.identity)
@@ -66,7 +68,14 @@ def draw(plan: Plan, vector: np.ndarray, identity: int, first_image: int, images
         seed=np.array([seed_for(seed, "variation", identity, image) for image in numbers], dtype=np.uint64),
         mask_noise=mask_noise,
         mask_rate=mask_rate,
+        appearance=_appearance(plan, identity, numbers),
     )
+
+
+def _appearance(plan: Plan, identity: int, numbers: range) -> np.ndarray:
+    width = plan.generator.appearance_dim
+    codes = [rng_for(plan.recipe.seed, "appearance", identity, n).standard_normal(width, np.float32) for n in numbers]
+    return np.stack(codes) * np.float32(plan.appearance) if width else np.empty((len(numbers), 0), np.float32)
 
 
 def draw_batches(plan: Plan, shard: ShardPlan, bank: BankSlices) -> Iterator[Draws]:

@@ -9,6 +9,7 @@ from typing import Any
 from vec2face.config.base import parse
 from vec2face.config.generation import GenerateRecipe, MaskRate
 from vec2face.contracts import require_same_width
+from vec2face.errors import ConfigError
 from vec2face.fileio.atomic import fingerprint
 
 # Raise it whenever equal recipes begin to give other bytes: another order of draws, member order, JSON layout.
@@ -48,6 +49,7 @@ class GeneratorFacts:
         feature_space: name of the embedder whose vectors it takes.
         sigma_unit: standard deviation, in raw feature units a dimension, that a sigma of 1 means.
         sampling_mask: "min", "max", "mean", "std" of the mask rate it is meant to be sampled with.
+        appearance_dim: width of the appearance code it takes, 0 for none.
     """
 
     sha256: str
@@ -55,6 +57,7 @@ class GeneratorFacts:
     feature_space: str
     sigma_unit: float
     sampling_mask: Mapping[str, float]
+    appearance_dim: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ class Plan:
     Attributes:
         recipe: no value that null stands for is left open.
         mask: distribution of the mask rate in use.
+        appearance: standard deviation of the appearance code, 0 for a generator without one.
         bank, generator: the inputs.
         request: how the bank was asked for, so that a resumed run need not sample it again; decides no byte.
         versions: library -> release, of `DECISIVE_LIBRARIES`.
@@ -81,6 +85,7 @@ class Plan:
 
     recipe: GenerateRecipe
     mask: MaskRate
+    appearance: float
     bank: BankFacts
     generator: GeneratorFacts
     versions: Mapping[str, str]
@@ -124,6 +129,7 @@ class Plan:
             "weights (sha256)": self.generator.sha256,
             "weights.sigma_unit": self.generator.sigma_unit,
             "variation.mixture": [[part.sigma, part.share] for part in recipe.variation.mixture],
+            "variation.appearance": self.appearance,
             "mask": self.mask.model_dump(mode="json"),
             "image.format": recipe.image.format,
             "image.quality": recipe.image.quality,
@@ -162,19 +168,34 @@ def make_plan(
 
     Raises:
         ContractError: the bank's vectors are not of the width the generator takes.
-        ConfigError: the generator's own sampling mask is unusable.
+        ConfigError: the generator's own sampling mask is unusable, or a strength of appearance is asked of a generator
+            without the code.
     """
     require_same_width("the identity bank", bank.dim, "the generator", generator.feature_dim)
     mask = recipe.mask or parse(MaskRate, generator.sampling_mask, where="the generator's sampling_mask")
     identities = recipe.identities.resolved().model_copy(update={"count": bank.count})
+    appearance = _appearance(recipe.variation.appearance, generator)
+    variation = recipe.variation.model_copy(update={"appearance": appearance if generator.appearance_dim else None})
     return Plan(
-        recipe=recipe.resolved().model_copy(update={"identities": identities, "mask": mask}),
+        recipe=recipe.resolved().model_copy(update={"identities": identities, "mask": mask, "variation": variation}),
         mask=mask,
+        appearance=appearance,
         bank=bank,
         generator=generator,
         versions={library: version(library) for library in DECISIVE_LIBRARIES},
         request=request,
     )
+
+
+def _appearance(asked: float | None, generator: GeneratorFacts) -> float:
+    if generator.appearance_dim:
+        return 1.0 if asked is None else asked
+    if asked:
+        raise ConfigError(
+            f"variation.appearance is {asked:g}, but this generator takes no appearance code; leave it out, or use "
+            "weights that take one (the embedded ones do)."
+        )
+    return 0.0
 
 
 def differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:

@@ -95,6 +95,7 @@ class Renderer:
                 mask_noise=self._padded(draws.mask_noise),
                 mask_rate=self._padded(draws.mask_rate),
                 mask_ratio_min=self.mask_ratio_min,
+                appearance=self._padded(draws.appearance) if draws.appearance.shape[1] else None,
             ).image[: len(draws)]
         return image
 

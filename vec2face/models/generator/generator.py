@@ -13,6 +13,7 @@ from vec2face.config.base import parse
 from vec2face.config.generation import MaskRate
 from vec2face.contracts import require_same_width
 from vec2face.errors import ConfigError, ContractError
+from vec2face.models.generator.appearance import AppearanceEncoder, AppearanceInput
 from vec2face.models.generator.feature_mae import TOKENS, FeatureMae
 from vec2face.models.generator.lora import adapt_attention
 from vec2face.models.generator.plain_decoder import PlainDecoder
@@ -37,7 +38,8 @@ SIZES: dict[str, dict[str, Any]] = {
         # apart (see docs/decisions.md).
         "position_std": 0.5,
         "decoder": "plain",
-        "decoder_options": {"widths": (256, 160, 80, 32), "depths": (2, 1, 1, 1)},
+        "decoder_options": {"widths": (256, 160, 80, 32), "depths": (2, 1, 2, 2)},
+        "appearance_dim": 32,
         # One distribution for training and sampling: a network this small does not bridge two.
         "training_mask": {"min": 0.5, "max": 1.0, "mean": 0.75, "std": 0.25},
         "sampling_mask": {"min": 0.5, "max": 1.0, "mean": 0.75, "std": 0.25},
@@ -77,6 +79,8 @@ class Vec2FaceGenerator(ModelMixin, ConfigMixin):
         lora_rank: rank of low-rank adapters on every attention projection (Vec2Face+); None leaves them out.
         lora_alpha: scale of the adapters, before division by their rank.
         pose_condition: whether a landmark picture takes the place of the decoder's fill token (Vec2Face+).
+        appearance_dim: width A of the appearance code (see `vec2face.models.generator.appearance`), for the plain
+            decoder; 0 for none, as published.
 
     Raises:
         ConfigError: the heads do not divide the width, a mask is no distribution, or `sigma_unit` is not positive.
@@ -106,6 +110,7 @@ class Vec2FaceGenerator(ModelMixin, ConfigMixin):
         lora_rank: int | None = None,
         lora_alpha: float = 32.0,
         pose_condition: bool = False,
+        appearance_dim: int = 0,
     ) -> None:
         super().__init__()
         self.register_to_config(
@@ -135,6 +140,11 @@ class Vec2FaceGenerator(ModelMixin, ConfigMixin):
             self.image_decoder = VqganDecoder(latent_channels=latent_channels, **options)
         else:
             self.image_decoder = PlainDecoder(latent_channels=latent_channels, style_width=width, **options)
+        self.appearance: AppearanceInput | None = None
+        self.appearance_encoder: AppearanceEncoder | None = None
+        if appearance_dim:
+            self.appearance = AppearanceInput(dim=appearance_dim, map_channels=latent_channels, style_width=width)
+            self.appearance_encoder = AppearanceEncoder(dim=appearance_dim)
 
     def _check_settings(self) -> None:
         """Raise `ConfigError` for settings that would fail, or give nonsense, only when an image is rendered."""
@@ -144,6 +154,8 @@ class Vec2FaceGenerator(ModelMixin, ConfigMixin):
         for heads in (config.encoder_heads, config.decoder_heads):
             if heads < 1 or config.width < 1 or config.width % heads:
                 raise ConfigError(f"width {config.width} cannot be shared among {heads} attention heads.")
+        if config.appearance_dim < 0 or (config.appearance_dim and config.decoder != "plain"):
+            raise ConfigError("appearance_dim must be 0 or more, and 0 unless the decoder is 'plain'.")
         for name in ("training_mask", "sampling_mask"):
             parse(MaskRate, config[name], where=name)
 
@@ -160,6 +172,7 @@ class Vec2FaceGenerator(ModelMixin, ConfigMixin):
         mask_rate: Tensor,
         mask_ratio_min: float | None = None,
         landmarks: Tensor | None = None,
+        appearance: Tensor | None = None,
     ) -> GeneratorOutput:
         """Render one image per vector; everything random is passed in.
 
@@ -170,15 +183,19 @@ class Vec2FaceGenerator(ModelMixin, ConfigMixin):
             mask_ratio_min: share of tokens dropped from the encoder; None takes `config.sampling_mask["min"]`.
             landmarks: `(B, 3, 112, 112)` RGB landmark pictures in [-1, 1], for a generator with a pose condition and
                 for no other.
+            appearance: `(B, A)` appearance codes, standard normal, for a generator that takes them; None for their
+                mean, an average look.
 
         Raises:
-            ContractError: the vectors' width is not `config.feature_dim`, or landmarks are missing or not wanted.
+            ContractError: the vectors' or the codes' width is not the generator's, or landmarks are missing or not
+                wanted.
         """
         require_same_width("the identity vector", features.shape[-1], "the generator's input", self.config.feature_dim)
         ratio = self.config.sampling_mask["min"] if mask_ratio_min is None else mask_ratio_min
         condition = self._condition(landmarks)
         mae = self.mae(features, mask_noise=mask_noise, mask_rate=mask_rate, mask_ratio_min=ratio, condition=condition)
-        return GeneratorOutput(self.decode(mae.tokens), mae.tokens, mae.latent, mae.token_map, mae.mask, mae.drop_mask)
+        image = self.decode(mae.tokens, appearance)
+        return GeneratorOutput(image, mae.tokens, mae.latent, mae.token_map, mae.mask, mae.drop_mask)
 
     def _condition(self, landmarks: Tensor | None) -> Tensor | None:
         if self.pose_encoder is None:
@@ -189,11 +206,29 @@ class Vec2FaceGenerator(ModelMixin, ConfigMixin):
             raise ContractError("this generator is conditioned on pose; pass one landmark picture per vector.")
         return self.pose_encoder(landmarks)
 
-    def decode(self, tokens: Tensor) -> Tensor:
-        """Map `(B, 50, W)` decoded tokens to `(B, 3, 112, 112)` images."""
+    def decode(self, tokens: Tensor, appearance: Tensor | None = None) -> Tensor:
+        """Map `(B, 50, W)` decoded tokens and `(B, A)` appearance codes to `(B, 3, 112, 112)` images."""
+        if appearance is not None:
+            require_same_width(
+                "the appearance code", appearance.shape[-1], "the generator's input", self.config.appearance_dim
+            )
         side = int(TOKENS**0.5)
         projected = self.image_projection(tokens[:, 1:]).transpose(1, 2).unflatten(2, (side, side))
         token_map = projected.contiguous(memory_format=torch.channels_last)
         if isinstance(self.image_decoder, PlainDecoder):
-            return self.image_decoder(token_map, tokens[:, 0])
+            style = tokens[:, 0]
+            if self.appearance is not None and appearance is not None:
+                token_map, style = self.appearance(token_map, style, appearance)
+            return self.image_decoder(token_map, style)
         return self.image_decoder(token_map)
+
+    def encode_appearance(self, images: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """Read the appearance code off real pictures: mean and log-variance, `(B, A)` each; see `AppearanceEncoder`.
+
+        Raises:
+            ContractError: this generator takes no appearance code.
+        """
+        if self.appearance_encoder is None:
+            raise ContractError("this generator takes no appearance code; use one trained with appearance_dim above 0.")
+        mean, log_variance = self.appearance_encoder(images, valid)
+        return mean, log_variance
