@@ -42,21 +42,28 @@ _OUT = click.option(
 @click.argument("recipe")
 @_PACK
 @_OUT
-def embedder(recipe: str, pack: Path, out: Path) -> None:
+@click.option(
+    "--teacher", "teacher_ref", default=None, help="Network of the pack's embeddings: labels blends of faces."
+)
+@click.option("--initial", "initial_ref", default=None, help="Embedder to start from: name or folder.")
+def embedder(recipe: str, pack: Path, out: Path, teacher_ref: str | None, initial_ref: str | None) -> None:
     """Distil a small embedder from the teacher embeddings in a face pack, as RECIPE (a file or a shipped name) says.
 
-    Example: vec2face train embedder embedded --data PACK --out RUN
+    Example: vec2face train embedder embedded --data PACK --teacher TEACHER --out RUN
     """
     from vec2face.config.library import load_recipe
     from vec2face.config.training import EmbedderRecipe
 
     values = load_recipe(recipe, EmbedderRecipe)
 
+    from vec2face.checkpoints import load_embedder
     from vec2face.training.embedder import train_embedder
     from vec2face_cli.training_progress import training_progress
 
+    teacher = load_embedder(teacher_ref) if teacher_ref else None
+    start = _compact(load_embedder(initial_ref), initial_ref) if initial_ref else None
     with training_progress("embedder") as reporter:
-        summary = train_embedder(values, pack=pack, out=out, reporter=reporter)
+        summary = train_embedder(values, pack=pack, out=out, teacher=teacher, initial=start, reporter=reporter)
     click.echo(f"{summary.images} images seen; the embedder is in {out / 'embedder'}.")
 
 

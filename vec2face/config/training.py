@@ -1,6 +1,6 @@
 """Schemas of the training recipes: what a face pack is made of, and how the embedder and the generator are trained."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -33,7 +33,8 @@ class Schedule(Schema):
     """Length and learning rate of a training, in images seen."""
 
     images: Count = Field(description="images seen in all")
-    batch_size: Count = Field(128, description="images a step")
+    batch_size: Count = Field(128, description="images a step, of all processes together")
+    accumulate: Count = Field(1, description="forward and backward passes a step is split into, to save memory")
     learning_rate: float = Field(gt=0, description="peak learning rate of AdamW")
     warmup_images: int = Field(0, ge=0, description="images of linear warm-up; a cosine to final_share follows")
     final_share: Share = Field(0.02, description="the last learning rate as a share of the peak")
@@ -47,27 +48,46 @@ class Schedule(Schema):
             raise ValueError("warmup_images must be smaller than images")
         return self
 
+    @model_validator(mode="after")
+    def _batch_divides(self) -> "Schedule":
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"batch_size {self.batch_size} must be a multiple of accumulate {self.accumulate}")
+        return self
+
 
 class RunOptions(Schema):
-    """Bookkeeping of a training run."""
+    """How a training computes, and its bookkeeping."""
+
+    # What may change when a run goes on: it decides what is written down and when, never what is computed.
+    BOOKKEEPING: ClassVar[frozenset[str]] = frozenset(
+        {"readers", "log_every", "checkpoint_every", "checkpoint_minutes", "preview_every", "tensorboard"}
+    )
 
     seed: int = 0
-    precision: Literal["float32", "bfloat16"] = Field(
-        "bfloat16", description="autocast precision; parameters stay float32"
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        "bfloat16", description="autocast precision; parameters stay float32, float16 scales the losses"
     )
-    threads: Count = Field(2, description="CPU threads of the process")
+    threads: Count = Field(2, description="CPU threads of each process")
+    readers: Count = Field(1, description="threads of each process that read batches ahead")
     ema_half_life_images: float = Field(20_000, gt=0, description="half-life of the weights' moving average, in images")
     log_every: Count = Field(20, description="steps between journal lines")
     checkpoint_every: Count = Field(200, description="steps between checkpoints")
+    checkpoint_minutes: float = Field(10.0, gt=0, description="minutes after which a checkpoint is written anyway")
     preview_every: Count = Field(400, description="steps between previews and held-out measurements")
+    tensorboard: bool = Field(False, description="write the journal for TensorBoard as well")
 
 
-class EmbedderRecipe(Schema):
+class TrainingRecipe(Schema):
+    """What every training has: how long, how fast, and how it is run."""
+
+    schedule: Schedule
+    run: RunOptions = RunOptions()
+
+
+class EmbedderRecipe(TrainingRecipe):
     """Distil a small embedder from teacher embeddings stored in a face pack."""
 
     name: str = Field(description="name of the feature space the embedder defines")
-    schedule: Schedule
-    run: RunOptions = RunOptions()
     widths: tuple[int, ...] = Field((32, 64, 128, 256), description="channels at 56, 28, 14 and 7 pixels")
     depths: tuple[int, ...] = Field((0, 1, 2, 1), description="residual blocks at those resolutions")
     shift_pixels: float = Field(4.0, ge=0, description="augmentation: largest translation, pixels")
@@ -77,6 +97,14 @@ class EmbedderRecipe(Schema):
     soften_probability: Share = Field(0.3, description="augmentation: chance that an image is down- and up-scaled")
     cosine_weight: Weight = Field(1.0, description="weight of 1 - cosine to the teacher")
     raw_weight: Weight = Field(0.5, description="weight of the squared error in units of the teacher's variance")
+    blends: int = Field(0, ge=0, description="blends of two faces to learn from as well, labelled by the teacher")
+    blend_share: Share = Field(0.5, lt=1, description="share of a batch that is blends, if there are any")
+
+    @model_validator(mode="after")
+    def _enough_blends(self) -> "EmbedderRecipe":
+        if 0 < self.blends < self.blend_share * self.schedule.batch_size:
+            raise ValueError("blends must be 0 or more than a batch's share of them")
+        return self
 
 
 class GeneratorArchitecture(Schema):
@@ -112,11 +140,9 @@ class Augmentation(Schema):
     noise: float = Field(0.05, ge=0, description="standard deviation of added noise, in units of [-1, 1]")
 
 
-class GeneratorRecipe(Schema):
+class GeneratorRecipe(TrainingRecipe):
     """Train a generator on a face pack."""
 
-    schedule: Schedule
-    run: RunOptions = RunOptions()
     architecture: GeneratorArchitecture = GeneratorArchitecture()
     losses: GeneratorLosses = GeneratorLosses()
     augmentation: Augmentation = Augmentation()

@@ -8,11 +8,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vec2face.config.training import EmbedderRecipe
+from vec2face.contracts import require_same_width
 from vec2face.data.facepack import FacePack
+from vec2face.errors import ContractError, InputError
+from vec2face.models.embedders.base import FaceEmbedder
 from vec2face.models.embedders.compact import CompactEmbedder
 from vec2face.seeding import seed_for
 from vec2face.training.augment import AugmentStrength, augment
 from vec2face.training.batches import BatchStream, read_batch
+from vec2face.training.blends import EMBED_BATCH, Blends
 from vec2face.training.loop import TrainingLoop, TrainingReporter, TrainingSummary
 
 
@@ -33,40 +37,81 @@ def distillation_losses(
     return losses
 
 
-def train_embedder(recipe: EmbedderRecipe, *, pack: Path, out: Path, reporter: TrainingReporter) -> TrainingSummary:
+def train_embedder(
+    recipe: EmbedderRecipe,
+    *,
+    pack: Path,
+    out: Path,
+    teacher: FaceEmbedder | None = None,
+    initial: CompactEmbedder | None = None,
+    reporter: TrainingReporter,
+) -> TrainingSummary:
     """Train, or resume, an embedder; the moving average is saved to `out/embedder` at every preview.
 
+    Args:
+        recipe: what to train and how long.
+        pack: folder of the face pack, with the teacher's embeddings.
+        out: folder of the run.
+        teacher: the network whose embeddings the pack holds; only a recipe with blends needs it.
+        initial: an embedder to start from instead of random weights.
+        reporter: told of every logged step.
+
     Raises:
-        InputError: the pack is unusable, or a loss is not finite.
+        InputError: the pack is unusable, a teacher is missing, or a loss is not finite.
+        ContractError: teacher, pack and `initial` differ in width, or `initial` is of another architecture.
         DatasetError: `out` holds a run with other settings.
     """
+    if recipe.blends and teacher is None:
+        raise InputError("this recipe learns from blends of faces: name the network that labels them with --teacher.")
     faces = FacePack.load(pack)
     stored = faces.require_features()
     torch.set_num_threads(recipe.run.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(seed_for(recipe.run.seed, "initial-weights") % 2**63)
     model = CompactEmbedder(name=recipe.name, dim=stored.shape[2], widths=recipe.widths, depths=recipe.depths)
+    if initial is not None:
+        _start_from(model, initial)
     model.to(device=device, memory_format=torch.channels_last)
     rows = np.flatnonzero(~faces.holdout)
     variance = float(np.asarray(stored[rows, 0], np.float32).var(axis=0).mean())
-    stream = BatchStream(faces, rows, batch_size=recipe.schedule.batch_size, seed=recipe.run.seed)
+    blended = round(recipe.blend_share * recipe.schedule.batch_size) if recipe.blends else 0
+    stream = BatchStream(faces, rows, batch_size=recipe.schedule.batch_size - blended, seed=recipe.run.seed)
     strength = AugmentStrength(
         recipe.shift_pixels, recipe.zoom, recipe.rotate_degrees, recipe.color, recipe.soften_probability
     )
     identity = {"recipe": recipe.model_dump(mode="json"), "pack": faces.facts}
     loop = TrainingLoop(model=model, schedule=recipe.schedule, run=recipe.run, out=out, identity=identity)
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=recipe.run.precision == "bfloat16")
+    half = torch.bfloat16 if recipe.run.precision == "bfloat16" else torch.float32
+    autocast = torch.autocast(device.type, half, enabled=half is torch.bfloat16)
+    blends = Blends(faces, rows, count=recipe.blends, seed=recipe.run.seed)
+    if teacher is not None and blended:
+        require_same_width("the pack's embeddings", stored.shape[2], "the teacher", teacher.dim)
+        note_every = max(1, recipe.blends // 10)
+        blends.label(
+            teacher,
+            out / "blends.npy",
+            precision=half,
+            on_image=lambda done: (
+                reporter.training_note(f"the teacher has labelled {done} of {recipe.blends} blends")
+                if done % note_every < EMBED_BATCH
+                else None
+            ),
+        )
 
     def compute(step: int) -> dict[str, Tensor]:
         batch = stream.get(step)
+        pictures, targets = batch.images, batch.require_features()
+        if blended:
+            more, more_targets = blends.draw(blended, step)
+            pictures, targets = torch.cat([pictures, more]), torch.cat([targets, more_targets])
         generator = torch.Generator().manual_seed(seed_for(recipe.run.seed, "augment", step) % 2**63)
         model.train()
-        images = augment(batch.images.to(device), strength, generator)
+        images = augment(pictures.to(device), strength, generator)
         with autocast:
             embedding = model.embed(images)
         return distillation_losses(
             embedding,
-            batch.require_features().to(device),
+            targets.to(device),
             variance=variance,
             cosine_weight=recipe.cosine_weight,
             raw_weight=recipe.raw_weight,
@@ -80,6 +125,17 @@ def train_embedder(recipe: EmbedderRecipe, *, pack: Path, out: Path, reporter: T
         return {"cosine_to_teacher": _held_out_cosine(average, faces, held_out, device)} if len(held_out) else {}
 
     return loop.run(compute, measure=measure, reporter=reporter, waited=lambda: stream.waited)
+
+
+def _start_from(model: CompactEmbedder, initial: CompactEmbedder) -> None:
+    for key in ("dim", "widths", "depths"):
+        asked, given = model.config[key], initial.config[key]
+        if list(asked) != list(given) if key != "dim" else asked != given:
+            raise ContractError(
+                f"the recipe's embedder has {key} {asked}, the one to start from {given}; "
+                f"set the recipe's {key} to {given} or leave out --initial."
+            )
+    model.load_state_dict(initial.state_dict())
 
 
 @torch.no_grad()
