@@ -18,6 +18,7 @@ from vec2face.fileio.images import decode_image
 from vec2face.fileio.tar import read_tar
 from vec2face.generation import folder as folder_module
 from vec2face.generation.inputs import prepare
+from vec2face.generation.recipe import find_recipe
 from vec2face.generation.render import Renderer
 from vec2face.identities import IdentityBank
 
