@@ -1,9 +1,12 @@
-"""`vec2face evaluate`: measure embedders."""
+"""`vec2face evaluate`: measure embedders, generators and sets of faces."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from vec2face_cli.evaluate_realism import realism
+from vec2face_cli.evaluate_sheets import sheets
 
 if TYPE_CHECKING:
     from vec2face.evaluation.verification import VerificationResult
@@ -11,7 +14,11 @@ if TYPE_CHECKING:
 
 @click.group()
 def evaluate() -> None:
-    """Measure an embedder on a verification set."""
+    """Measure an embedder on a verification set, and how real and recognisable generated faces are."""
+
+
+evaluate.add_command(realism)
+evaluate.add_command(sheets)
 
 
 @evaluate.command()
@@ -130,3 +137,8 @@ def reconstruction(
             f"{likeness.network}: cosine to the own rendering {likeness.own:.3f}, to others {likeness.strangers:.3f}, "
             f"own rendering nearest {100 * likeness.rank1:.1f} %"
         )
+        if likeness.frechet is not None:
+            click.echo(
+                f"{likeness.network}: Frechet distance to real faces {likeness.frechet:.4g}, "
+                f"real against real {likeness.frechet_floor:.4g}"
+            )

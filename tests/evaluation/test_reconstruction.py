@@ -54,6 +54,7 @@ def test_a_perfect_painter_is_recognised(tmp_path: Path):
     assert found.likeness[0].own == pytest.approx(1.0, abs=1e-4)
     assert found.likeness[0].rank1 == 1.0
     assert abs(found.likeness[0].strangers) < 0.2
+    assert found.likeness[0].frechet == pytest.approx(found.likeness[0].frechet_floor, rel=1e-3)
     assert (tmp_path / "sheet.png").stat().st_size > 10_000
 
 
@@ -64,6 +65,13 @@ def test_an_untrained_generator_is_not_recognised(tmp_path: Path):
         make_pack(40), generator=generator, embedder=CornerEmbedder(), judges=[], sheet=tmp_path / "sheet.png"
     )
     assert found.likeness[0].rank1 < 0.5
+    assert found.likeness[0].frechet > found.likeness[0].frechet_floor
+
+
+def test_three_people_are_too_few_for_a_distance(tmp_path: Path):
+    painter = Painter.from_size("small", feature_dim=12, width=16, encoder_depth=1, decoder_depth=1).eval()
+    arguments = {"embedder": CornerEmbedder(), "judges": [], "sheet": tmp_path / "sheet.png"}
+    assert reconstruct(make_pack(6), generator=painter, **arguments).likeness[0].frechet is None
 
 
 def test_what_does_not_fit_is_refused(tmp_path: Path):

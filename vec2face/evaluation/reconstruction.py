@@ -18,6 +18,7 @@ from vec2face.data.facepack import FacePack
 from vec2face.errors import InputError
 from vec2face.evaluation.embeddings import embed_pixels
 from vec2face.evaluation.people import unit
+from vec2face.evaluation.realism import FEWEST_PEOPLE, rebuilt_frechet
 from vec2face.evaluation.sheets import reconstruction_sheet, save_sheet
 from vec2face.models.embedders.base import FaceEmbedder
 from vec2face.models.generator.generator import Vec2FaceGenerator
@@ -27,6 +28,7 @@ from vec2face.models.pixels import to_pixels
 BATCH = 32
 SHEET_FACES = 32
 SHEET_COLUMNS = 8
+SPLITS = 5  # of the held-out people, for the Frechet distance
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,17 @@ class Likeness:
         own: mean cosine of a face to its own rendering.
         strangers: mean cosine of a face to the renderings of other people.
         rank1: share of faces whose own rendering is the nearest of all.
+        frechet: mean Frechet distance of renderings of half the people to real faces of the others, squared feature
+            units; None with fewer people than can be halved.
+        frechet_floor: the same of real faces in place of their renderings (see `vec2face.evaluation.realism`).
     """
 
     network: str
     own: float
     strangers: float
     rank1: float
+    frechet: float | None
+    frechet_floor: float | None
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,20 @@ class Reconstruction:
         return {"faces": self.faces, "likeness": [vars(entry) for entry in self.likeness]}
 
 
+@dataclass(frozen=True)
+class RebuiltFaces:
+    """Held-out faces and what a generator made of their vectors.
+
+    Attributes:
+        rows: (N,) rows of the pack, one for each person.
+        real, rebuilt: (N, 112, 112, 3) uint8 RGB.
+    """
+
+    rows: NDArray[np.int64]
+    real: NDArray[np.uint8]
+    rebuilt: NDArray[np.uint8]
+
+
 def reconstruct(
     faces: FacePack,
     *,
@@ -67,7 +88,7 @@ def reconstruct(
     sheet: Path,
     on_image: Callable[[int, int], None] | None = None,
 ) -> Reconstruction:
-    """Rebuild one face of every held-out person of a pack.
+    """Rebuild one face of every held-out person of a pack, and ask networks how alike the two are.
 
     Args:
         faces: the pack.
@@ -81,6 +102,19 @@ def reconstruct(
         InputError: the pack holds out fewer than two people.
         ContractError: the embedder's vectors do not fit the generator.
     """
+    found = rebuild(faces, generator=generator, embedder=embedder, on_image=on_image)
+    save_rebuilt_sheet(found, sheet)
+    return Reconstruction(len(found.rows), tuple(measure_likeness(network, found) for network in (embedder, *judges)))
+
+
+def rebuild(
+    faces: FacePack,
+    *,
+    generator: Vec2FaceGenerator,
+    embedder: FaceEmbedder,
+    on_image: Callable[[int, int], None] | None = None,
+) -> RebuiltFaces:
+    """Rebuild one face of every held-out person of a pack; arguments and errors as of `reconstruct`."""
     require_same_width("the embedder's vector", embedder.dim, "the generator's input", generator.config.feature_dim)
     held_out = np.flatnonzero(faces.holdout)
     _, first = np.unique(np.array(faces.groups)[held_out], return_index=True)
@@ -94,11 +128,14 @@ def reconstruct(
         rebuilt.append(_render(generator, vectors, start))
         if on_image is not None:
             on_image(min(start + BATCH, len(rows)), len(rows))
-    pixels = np.concatenate(rebuilt)
+    return RebuiltFaces(rows, real, np.concatenate(rebuilt))
+
+
+def save_rebuilt_sheet(found: RebuiltFaces, path: Path) -> None:
+    """Draw the first faces, real above rebuilt. Raises `StorageError`, or `ContractError` for another ending."""
     shown = slice(0, SHEET_FACES)
     title = "Held-out faces (above) rebuilt from their identity vectors (below)"
-    save_sheet(reconstruction_sheet(real[shown], pixels[shown], title=title, columns=SHEET_COLUMNS), sheet)
-    return Reconstruction(len(rows), tuple(_likeness(network, real, pixels) for network in (embedder, *judges)))
+    save_sheet(reconstruction_sheet(found.real[shown], found.rebuilt[shown], title=title, columns=SHEET_COLUMNS), path)
 
 
 @torch.inference_mode()
@@ -113,12 +150,23 @@ def _render(generator: Vec2FaceGenerator, vectors: NDArray[np.float32], first: i
     return to_pixels(output.image).numpy()
 
 
-def _likeness(network: FaceEmbedder, real: NDArray[np.uint8], rebuilt: NDArray[np.uint8]) -> Likeness:
-    def directions(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        parts = [embed_pixels(network, pixels[start : start + BATCH]) for start in range(0, len(pixels), BATCH)]
-        return unit(np.concatenate(parts))
-
-    cosines = directions(real) @ directions(rebuilt).T
+def measure_likeness(network: FaceEmbedder, found: RebuiltFaces) -> Likeness:
+    """Ask a network how alike faces and renderings are, each by itself and as two sets."""
+    real, rebuilt = _embed(network, found.real), _embed(network, found.rebuilt)
+    cosines = unit(real) @ unit(rebuilt).T
     own = np.eye(len(cosines), dtype=bool)
     nearest = cosines.argmax(axis=1) == np.arange(len(cosines))
-    return Likeness(network.name, float(cosines[own].mean()), float(cosines[~own].mean()), float(nearest.mean()))
+    distances = rebuilt_frechet(rebuilt, real, splits=SPLITS, seed=0) if len(real) >= FEWEST_PEOPLE else None
+    return Likeness(
+        network.name,
+        float(cosines[own].mean()),
+        float(cosines[~own].mean()),
+        float(nearest.mean()),
+        distances.faces.mean if distances else None,
+        distances.real.mean if distances else None,
+    )
+
+
+def _embed(network: FaceEmbedder, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    parts = [embed_pixels(network, pixels[start : start + BATCH]) for start in range(0, len(pixels), BATCH)]
+    return np.concatenate(parts)
