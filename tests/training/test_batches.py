@@ -8,14 +8,15 @@ import torch
 from vec2face.data.facepack import FacePack
 from vec2face.training.augment import AugmentStrength, augment
 from vec2face.training.batches import BatchStream, read_batch
+from vec2face.training.portion import whole_step
 
 
 def test_a_batch_depends_on_its_step_alone(pack: Path):
     faces = FacePack.load(pack)
     rows = np.flatnonzero(~faces.holdout)
     one, two = (BatchStream(faces, rows, batch_size=3, seed=5) for _ in range(2))
-    in_order = [one.get(step) for step in range(6)]
-    late = two.get(4)
+    in_order = [one.read(whole_step(step, 3)) for step in range(6)]
+    late = two.read(whole_step(4, 3))
     assert np.array_equal(late.rows, in_order[4].rows)
     assert torch.equal(late.images, in_order[4].images)
 
@@ -25,8 +26,8 @@ def test_a_pass_shows_every_face_once(pack: Path):
     rows = np.flatnonzero(~faces.holdout)
     stream = BatchStream(faces, rows, batch_size=len(rows), seed=5)
     for step in range(3):
-        assert sorted(stream.get(step).rows.tolist()) == rows.tolist()
-    assert stream.get(3).rows.tolist() != stream.get(4).rows.tolist()
+        assert sorted(stream.read(whole_step(step, len(rows))).rows.tolist()) == rows.tolist()
+    assert stream.read(whole_step(3, len(rows))).rows.tolist() != stream.read(whole_step(4, len(rows))).rows.tolist()
 
 
 def test_mirroring_moves_pixels_corners_and_features(pack: Path):

@@ -14,6 +14,7 @@ from vec2face.models.embedders.compact import CompactEmbedder
 from vec2face.training.batches import read_batch
 from vec2face.training.blends import Blends
 from vec2face.training.embedder import train_embedder
+from vec2face.training.portion import whole_step
 
 from .conftest import SilentReporter
 from .test_runs import embedder_recipe, tiny_critic
@@ -61,7 +62,7 @@ def test_a_blend_is_the_same_however_it_is_asked_for_and_its_label_is_the_teache
     with torch.no_grad():
         expected = tiny_critic().eval().embed(together)
     assert np.allclose(blends.features, expected.numpy(), atol=1e-5)
-    images, features = blends.draw(3, step=7)
+    images, features = blends.draw(whole_step(7, 3))
     number = next(n for n in range(6) if torch.equal(together[n], images[0]))
     assert torch.equal(features[0], torch.from_numpy(blends.features[number]))
 

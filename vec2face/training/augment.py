@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vec2face.training.portion import Portion, whole_step
+
 
 @dataclass(frozen=True)
 class AugmentStrength:
@@ -20,19 +22,23 @@ class AugmentStrength:
     noise: float = 0.0
 
 
-def augment(images: Tensor, strength: AugmentStrength, generator: torch.Generator) -> Tensor:
+def augment(
+    images: Tensor, strength: AugmentStrength, generator: torch.Generator, portion: Portion | None = None
+) -> Tensor:
     """Shift, zoom, rotate, change brightness and contrast, and soften each image on its own.
 
     Args:
         images: `(B, 3, H, W)` RGB in [-1, 1]; gradients flow through.
         strength: the largest changes.
         generator: CPU generator that all draws come from.
+        portion: which samples of a step's whole batch the images are, None for all; the draws are the whole batch's.
     """
     batch, _, height, width = images.shape
     dtype = images.dtype
+    portion = portion or whole_step(0, batch)
 
     def uniform(count: int = 1) -> Tensor:
-        return torch.rand(batch, count, generator=generator).to(images.device) * 2 - 1
+        return portion.of(torch.rand(portion.total, count, generator=generator)).to(images.device) * 2 - 1
 
     angle = uniform()[:, 0] * math.radians(strength.rotate_degrees)
     scale = 1 + uniform()[:, 0] * strength.zoom
@@ -45,11 +51,14 @@ def augment(images: Tensor, strength: AugmentStrength, generator: torch.Generato
     brightness = uniform()[:, :, None, None] * strength.color
     tint = uniform(3)[:, :, None, None] * strength.color * 0.3
     moved = moved * contrast + brightness + tint
-    soften = (torch.rand(batch, generator=generator) < strength.soften_probability).to(images.device)
+    soften = portion.of(torch.rand(portion.total, generator=generator) < strength.soften_probability).to(images.device)
     if bool(soften.any()):
         small = F.interpolate(moved, scale_factor=0.5, mode="area")
         soft = F.interpolate(small, size=(height, width), mode="bilinear", align_corners=False)
         moved = torch.where(soften[:, None, None, None], soft, moved)
     if strength.noise:
-        moved = moved + torch.randn(moved.shape, generator=generator).to(moved.device) * strength.noise
+        if moved.device.type != "cpu":  # so many numbers are drawn where they are needed
+            generator = torch.Generator(moved.device).manual_seed(generator.initial_seed())
+        shape = (portion.total, *moved.shape[1:])
+        moved = moved + portion.of(torch.randn(shape, generator=generator, device=moved.device)) * strength.noise
     return moved.to(dtype).contiguous(memory_format=torch.channels_last)

@@ -1,8 +1,6 @@
-"""Batches of a face pack, keyed by step, read ahead in a thread."""
+"""Batches of a face pack, keyed by the places of their samples in an endless shuffled pass."""
 
 import threading
-import time
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +10,9 @@ from torch import Tensor
 from vec2face.data.facepack import FacePack
 from vec2face.errors import InputError
 from vec2face.seeding import rng_for
+from vec2face.training.portion import Portion
+
+KEPT_ORDERS = 8  # shuffled orders kept at once
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,17 @@ class Batch:
     rows: np.ndarray
     mirrored: np.ndarray
 
+    def pin(self) -> "Batch":
+        """Return the batch in page-locked memory, from which a GPU copies while it computes."""
+        features = None if self.features is None else self.features.pin_memory()
+        return Batch(self.images.pin_memory(), features, self.valid.pin_memory(), self.rows, self.mirrored)
+
+    def to(self, device: torch.device) -> "Batch":
+        """Return the batch with its tensors on a device; the copy may still be under way."""
+        features = None if self.features is None else self.features.to(device, non_blocking=True)
+        images, valid = (tensor.to(device, non_blocking=True) for tensor in (self.images, self.valid))
+        return Batch(images, features, valid, self.rows, self.mirrored)
+
     def require_features(self) -> Tensor:
         """Return the stored embeddings; raises `InputError` where the pack has none."""
         if self.features is None:
@@ -42,42 +54,33 @@ class Batch:
 class BatchStream:
     """Random access to the batches of an endless, shuffled pass over some rows of a pack.
 
-    The order of pass k is a permutation keyed by (seed, k); flips are keyed by (seed, step).
+    The order of pass k is a permutation keyed by (seed, k); flips are keyed by (seed, step). Any thread may read.
     """
 
     def __init__(self, pack: FacePack, rows: np.ndarray, *, batch_size: int, seed: int) -> None:
         self._pack, self._rows, self._batch_size, self._seed = pack, rows, batch_size, seed
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches")
-        self._ahead: dict[int, Future[Batch]] = {}
         self._orders: dict[int, np.ndarray] = {}
         self._lock = threading.Lock()
-        self.waited = 0.0
 
-    def get(self, step: int) -> Batch:
-        """Return the batch of a step; the next two are read meanwhile."""
-        for ahead in (step, step + 1, step + 2):
-            if ahead not in self._ahead:
-                self._ahead[ahead] = self._pool.submit(self._read, ahead)
-        for old in [key for key in self._ahead if key < step]:
-            del self._ahead[old]
-        began = time.monotonic()
-        batch = self._ahead.pop(step).result()
-        self.waited += time.monotonic() - began
-        return batch
+    def read(self, portion: Portion) -> Batch:
+        """Read a portion of a step; its `total` is the stream's batch size."""
+        rows, mirrored = self.choose(portion.step)
+        return read_batch(self._pack, portion.of(rows), portion.of(mirrored))
+
+    def choose(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows of a step's whole batch, and which of them are mirrored."""
+        positions = np.arange(step * self._batch_size, (step + 1) * self._batch_size)
+        epochs, offsets = np.divmod(positions, len(self._rows))
+        rows = np.array([self._order(int(e))[o] for e, o in zip(epochs, offsets, strict=True)], np.int64)
+        return rows, rng_for(self._seed, "mirror", step).random(self._batch_size) < 0.5
 
     def _order(self, epoch: int) -> np.ndarray:
         with self._lock:
             if epoch not in self._orders:
-                self._orders = {k: v for k, v in self._orders.items() if k >= epoch - 1}
+                # Readers may be a little ahead of or behind one another; a small pack has several passes in a step.
+                self._orders = {k: v for k, v in self._orders.items() if abs(k - epoch) <= KEPT_ORDERS}
                 self._orders[epoch] = rng_for(self._seed, "epoch-order", epoch).permutation(self._rows)
             return self._orders[epoch]
-
-    def _read(self, step: int) -> Batch:
-        positions = np.arange(step * self._batch_size, (step + 1) * self._batch_size)
-        epochs, offsets = np.divmod(positions, len(self._rows))
-        rows = np.array([self._order(int(e))[o] for e, o in zip(epochs, offsets, strict=True)])
-        mirrored = rng_for(self._seed, "mirror", step).random(self._batch_size) < 0.5
-        return read_batch(self._pack, rows, mirrored)
 
 
 def read_batch(pack: FacePack, rows: np.ndarray, mirrored: np.ndarray) -> Batch:

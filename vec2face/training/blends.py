@@ -18,6 +18,7 @@ from vec2face.fileio.atomic import atomic_write
 from vec2face.models.embedders.base import FaceEmbedder
 from vec2face.seeding import rng_for
 from vec2face.training.batches import read_batch
+from vec2face.training.portion import Portion
 
 EMBED_BATCH = 64
 FEATHER_PIXELS = 12.0
@@ -86,7 +87,8 @@ class Blends:
             np.save(stream, features)
         self.features = features
 
-    def draw(self, count: int, step: int) -> tuple[Tensor, Tensor]:
-        """Return the images and the teacher's embeddings `(count, D)` of the blends of a step."""
-        numbers = rng_for(self._seed, "blend-choice", step).choice(self.count, count, replace=False)
+    def draw(self, portion: Portion) -> tuple[Tensor, Tensor]:
+        """Return the images `(B, 3, H, W)` and the teacher's embeddings `(B, D)` of a portion of a step's blends."""
+        chosen = rng_for(self._seed, "blend-choice", portion.step).choice(self.count, portion.total, replace=False)
+        numbers = portion.of(chosen)
         return self.images(numbers), torch.from_numpy(self.features[numbers])

@@ -17,7 +17,11 @@ from vec2face.seeding import seed_for
 from vec2face.training.augment import AugmentStrength, augment
 from vec2face.training.batches import BatchStream, read_batch
 from vec2face.training.blends import EMBED_BATCH, Blends
+from vec2face.training.examples import Examples
 from vec2face.training.loop import TrainingLoop, TrainingReporter, TrainingSummary
+from vec2face.training.portion import Portion
+from vec2face.training.precision import autocast, dtype_of
+from vec2face.training.processes import find_processes
 
 
 def distillation_losses(
@@ -45,6 +49,7 @@ def train_embedder(
     teacher: FaceEmbedder | None = None,
     initial: CompactEmbedder | None = None,
     reporter: TrainingReporter,
+    device: str = "auto",
 ) -> TrainingSummary:
     """Train, or resume, an embedder; the moving average is saved to `out/embedder` at every preview.
 
@@ -55,9 +60,10 @@ def train_embedder(
         teacher: the network whose embeddings the pack holds; only a recipe with blends needs it.
         initial: an embedder to start from instead of random weights.
         reporter: told of every logged step.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps"; see `find_processes`.
 
     Raises:
-        InputError: the pack is unusable, a teacher is missing, or a loss is not finite.
+        InputError: the pack is unusable, a teacher or the device is missing, or a loss is not finite.
         ContractError: teacher, pack and `initial` differ in width, or `initial` is of another architecture.
         DatasetError: `out` holds a run with other settings.
     """
@@ -65,13 +71,13 @@ def train_embedder(
         raise InputError("this recipe learns from blends of faces: name the network that labels them with --teacher.")
     faces = FacePack.load(pack)
     stored = faces.require_features()
+    processes = find_processes(device)
     torch.set_num_threads(recipe.run.threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(seed_for(recipe.run.seed, "initial-weights") % 2**63)
     model = CompactEmbedder(name=recipe.name, dim=stored.shape[2], widths=recipe.widths, depths=recipe.depths)
     if initial is not None:
         _start_from(model, initial)
-    model.to(device=device, memory_format=torch.channels_last)
+    model.to(device=processes.device, memory_format=torch.channels_last)
     rows = np.flatnonzero(~faces.holdout)
     variance = float(np.asarray(stored[rows, 0], np.float32).var(axis=0).mean())
     blended = round(recipe.blend_share * recipe.schedule.batch_size) if recipe.blends else 0
@@ -79,39 +85,44 @@ def train_embedder(
     strength = AugmentStrength(
         recipe.shift_pixels, recipe.zoom, recipe.rotate_degrees, recipe.color, recipe.soften_probability
     )
-    identity = {"recipe": recipe.model_dump(mode="json"), "pack": faces.facts}
-    loop = TrainingLoop(model=model, schedule=recipe.schedule, run=recipe.run, out=out, identity=identity)
-    half = torch.bfloat16 if recipe.run.precision == "bfloat16" else torch.float32
-    autocast = torch.autocast(device.type, half, enabled=half is torch.bfloat16)
+    loop = TrainingLoop(model=model, recipe=recipe, facts=faces.facts, out=out, processes=processes)
     blends = Blends(faces, rows, count=recipe.blends, seed=recipe.run.seed)
     if teacher is not None and blended:
         require_same_width("the pack's embeddings", stored.shape[2], "the teacher", teacher.dim)
         note_every = max(1, recipe.blends // 10)
-        blends.label(
-            teacher,
-            out / "blends.npy",
-            precision=half,
-            on_image=lambda done: (
-                reporter.training_note(f"the teacher has labelled {done} of {recipe.blends} blends")
-                if done % note_every < EMBED_BATCH
-                else None
-            ),
-        )
+        if isinstance(teacher, nn.Module):
+            teacher.to(processes.device)
+        with processes.main_first():
+            blends.label(
+                teacher,
+                out / "blends.npy",
+                precision=dtype_of(recipe.run.precision),
+                on_image=lambda done: (
+                    reporter.training_note(f"the teacher has labelled {done} of {recipe.blends} blends")
+                    if done % note_every < EMBED_BATCH
+                    else None
+                ),
+            )
 
-    def compute(step: int) -> dict[str, Tensor]:
-        batch = stream.get(step)
-        pictures, targets = batch.images, batch.require_features()
-        if blended:
-            more, more_targets = blends.draw(blended, step)
-            pictures, targets = torch.cat([pictures, more]), torch.cat([targets, more_targets])
-        generator = torch.Generator().manual_seed(seed_for(recipe.run.seed, "augment", step) % 2**63)
+    def read(portion: Portion) -> Examples:
+        plain, mixed = portion.split(portion.total - blended)
+        parts = []
+        if len(plain):
+            batch = stream.read(plain)
+            parts.append(Examples(batch.images, batch.require_features()))
+        if len(mixed):
+            parts.append(Examples(*blends.draw(mixed)))
+        return Examples.join(parts)
+
+    def compute(examples: Examples, portion: Portion) -> dict[str, Tensor]:
+        generator = torch.Generator().manual_seed(seed_for(recipe.run.seed, "augment", portion.step) % 2**63)
         model.train()
-        images = augment(pictures.to(device), strength, generator)
-        with autocast:
+        images = augment(examples.images, strength, generator, portion)
+        with autocast(processes.device, recipe.run.precision):
             embedding = model.embed(images)
         return distillation_losses(
             embedding,
-            targets.to(device),
+            examples.targets,
             variance=variance,
             cosine_weight=recipe.cosine_weight,
             raw_weight=recipe.raw_weight,
@@ -122,9 +133,11 @@ def train_embedder(
             raise RuntimeError("the moving average is not an embedder")
         average.save_pretrained(out / "embedder")
         held_out = np.flatnonzero(faces.holdout)
-        return {"cosine_to_teacher": _held_out_cosine(average, faces, held_out, device)} if len(held_out) else {}
+        if not len(held_out):
+            return {}
+        return {"cosine_to_teacher": _held_out_cosine(average, faces, held_out, processes.device)}
 
-    return loop.run(compute, measure=measure, reporter=reporter, waited=lambda: stream.waited)
+    return loop.run(read, compute, measure=measure, reporter=reporter)
 
 
 def _start_from(model: CompactEmbedder, initial: CompactEmbedder) -> None:

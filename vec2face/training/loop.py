@@ -1,13 +1,14 @@
 """The training loop both trainers share: schedule, moving average, journal, checkpoints, exact resume.
 
-Everything random is keyed by the step, so a run that was stopped and resumed computes what an uninterrupted one does.
+Everything random is keyed by the step and the sample's place in it, so a run that was stopped and resumed computes what
+an uninterrupted one does, and several processes compute what one does.
 """
 
 import copy
-import json
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,12 +16,18 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from vec2face.config.training import RunOptions, Schedule
-from vec2face.errors import DatasetError, InputError
-from vec2face.fileio.atomic import atomic_write, fingerprint, write_json
-
-CHECKPOINT = "checkpoint.pt"
-JOURNAL = "journal.jsonl"
+from vec2face.config.training import Schedule, TrainingRecipe
+from vec2face.errors import DatasetError
+from vec2face.seeding import seed_for
+from vec2face.training.checkpoint import CHECKPOINT, begin_run, identity_of, read_checkpoint, write_checkpoint
+from vec2face.training.journal import Journal
+from vec2face.training.learner import Learner, NotFiniteError
+from vec2face.training.portion import Portion
+from vec2face.training.processes import Processes
+from vec2face.training.reading import BatchT, ReadAhead
+from vec2face.training.stopping import StopRequests
+from vec2face.training.synced_norm import synchronise_batch_norm
+from vec2face.training.window import Window
 
 
 class TrainingReporter(Protocol):
@@ -31,17 +38,9 @@ class TrainingReporter(Protocol):
     def training_note(self, text: str) -> None: ...
 
 
-class Stateful(Protocol):
-    """Something whose state goes into the checkpoint."""
-
-    def state_dict(self) -> dict[str, Any]: ...
-
-    def load_state_dict(self, state_dict: dict[str, Any], /) -> Any: ...
-
-
 @dataclass(frozen=True)
 class TrainingSummary:
-    """What a finished run reports: images seen, seconds of this process, last journal line."""
+    """What a finished run reports: images seen, seconds of this process, last journal line of losses."""
 
     images: int
     seconds: float
@@ -73,36 +72,54 @@ def update_average(average: nn.Module, model: nn.Module, *, decay: float) -> Non
 
 
 class TrainingLoop:
-    """Runs steps of one model with one optimiser.
+    """Runs steps of one model with one optimiser, and of its companions with theirs.
 
     Args:
-        model: the network being trained; its moving average is `average`.
-        schedule, run: length, learning rate and bookkeeping.
+        model: the network being trained, on its device; its moving average is `average`.
+        recipe: schedule, bookkeeping, and whatever else must be equal for a resume.
+        facts: facts of the data that must be equal too.
         out: folder of the run; a checkpoint in it is resumed.
-        identity: what must be equal for a resume (the recipe and the data's facts).
-        companions: further objects with a state to save and restore, by name (a discriminator and its optimiser).
+        processes: this process and its fellows.
+        companions: further networks with their optimisers (a discriminator): whoever computes the losses gives each its
+            own with `Learner.backward`, and the loop takes the steps.
+
+    Raises:
+        DatasetError: `out` holds a run with other settings, or not every process sees it.
     """
 
     def __init__(
         self,
         *,
         model: nn.Module,
-        schedule: Schedule,
-        run: RunOptions,
+        recipe: TrainingRecipe,
+        facts: dict[str, Any],
         out: Path,
-        identity: Any,
-        companions: dict[str, Stateful] | None = None,
+        processes: Processes,
+        companions: Sequence[Learner] = (),
     ) -> None:
-        self.model, self.schedule, self.run_options, self.out = model, schedule, run, out
-        self.companions = companions or {}
+        self.model, self.out, self.processes, self.companions = model, out, processes, tuple(companions)
+        self.schedule, self.run_options = recipe.schedule, recipe.run
+        synchronise_batch_norm(model, processes)
         self.average = copy.deepcopy(model).eval().requires_grad_(False)
-        self.optimizer = torch.optim.AdamW(
-            model.parameters(), lr=schedule.learning_rate, betas=schedule.betas, weight_decay=schedule.weight_decay
-        )
         self.step = 0
-        self.fingerprint = fingerprint(identity)
+        self._seconds = 0.0
+        self._window = Window()
+        schedule = self.schedule
+        self._learner = Learner(
+            name="model",
+            module=model,
+            optimizer=torch.optim.AdamW(
+                model.parameters(), lr=schedule.learning_rate, betas=schedule.betas, weight_decay=schedule.weight_decay
+            ),
+            passes=schedule.accumulate,
+            precision=recipe.run.precision,
+            processes=processes,
+            gradient_clip=schedule.gradient_clip,
+        )
+        processes.portions(0, total=schedule.batch_size, passes=schedule.accumulate)  # refuses an unequal division
         out.mkdir(parents=True, exist_ok=True)
-        self._resume(identity)
+        self._identity = identity_of(recipe, facts)
+        self._resume(read_checkpoint(out, recipe, self._identity))
 
     @property
     def steps(self) -> int:
@@ -111,125 +128,182 @@ class TrainingLoop:
 
     def run(
         self,
-        compute_losses: Callable[[int], dict[str, Tensor]],
+        read: Callable[[Portion], BatchT],
+        compute_losses: Callable[[BatchT, Portion], dict[str, Tensor]],
         *,
         measure: Callable[[nn.Module, int], dict[str, float]],
         reporter: TrainingReporter,
-        waited: Callable[[], float],
     ) -> TrainingSummary:
-        """Train to the end of the schedule.
+        """Train to the end of the schedule, or until SIGINT or SIGTERM asks for an end; then a checkpoint is written.
 
         Args:
-            compute_losses: step -> named scalar losses, already weighted; their sum is minimised.
-            measure: (moving average, step) -> held-out figures; called every `preview_every` steps and at the end.
-            reporter: told of every logged step.
-            waited: seconds spent waiting for data so far.
+            read: portion -> its batch in the CPU's memory; called ahead of time in other threads.
+            compute_losses: (batch on the device, portion) -> named scalar losses, already weighted, each a mean over
+                the portion; their sum is minimised.
+            measure: (moving average, step) -> held-out figures; called every `preview_every` steps and at the end, by
+                the main process alone.
+            reporter: told of every logged step, by the main process alone.
 
         Raises:
-            InputError: a loss is not finite; the message names it. The last checkpoint stays.
+            InputError: a loss or a gradient is not finite; the message names it. The last checkpoint stays.
+            MissingDependencyError: TensorBoard is wanted and not installed.
         """
-        began = last_time = time.monotonic()
-        last_step, last_wait, last_line = self.step, waited(), {}
-        sums: dict[str, float] = {}
-        while self.step < self.steps:
-            seen = self.step * self.schedule.batch_size
-            rate = learning_rate(self.schedule, seen)
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate
-            losses = compute_losses(self.step)
-            self._apply(losses)
-            self.step += 1
-            for name, value in losses.items():
-                sums[name] = sums.get(name, 0.0) + float(value.detach())
-            if self.step % self.run_options.log_every == 0 or self.step == self.steps:
-                now, wait = time.monotonic(), waited()
-                steps = self.step - last_step
-                last_line = {
-                    "step": self.step,
-                    "images": self.step * self.schedule.batch_size,
-                    "learning_rate": rate,
-                    "images_per_second": steps * self.schedule.batch_size / (now - last_time),
-                    "data_wait_share": (wait - last_wait) / (now - last_time),
-                    **{f"loss/{name}": total / steps for name, total in sums.items()},
-                }
-                self._journal(last_line)
-                reporter.training_step(
-                    self.step * self.schedule.batch_size,
-                    self.steps * self.schedule.batch_size,
-                    last_line["images_per_second"],
-                    {name: total / steps for name, total in sums.items()},
-                )
-                sums, last_step, last_time, last_wait = {}, self.step, now, wait
-            if self.step % self.run_options.checkpoint_every == 0 or self.step == self.steps:
-                self.save()
-            if self.step % self.run_options.preview_every == 0 or self.step == self.steps:
-                figures = measure(self.average, self.step)
-                self._journal({"step": self.step, **{f"held_out/{name}": value for name, value in figures.items()}})
-                reporter.training_note(
-                    f"step {self.step}: " + ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
-                )
-                last_time, last_wait, last_step, sums = time.monotonic(), waited(), self.step, {}
+        began, first = time.monotonic(), self.step
+        before, last_saved, last_line = self._seconds, began, {}
+        main, options = self.processes.is_main, self.run_options
+        if self.step == self.steps:
+            return TrainingSummary(self.step * self.schedule.batch_size, 0.0, {})
+        ahead = ReadAhead(read, self._portions(), device=self.processes.device, readers=options.readers)
+        journal = Journal(self.out, step=self.step, tensorboard=options.tensorboard) if main else None
+        note = "stopping at the end of this step; once more to stop at once without a checkpoint of it"
+        stop = StopRequests(lambda: reporter.training_note(note) if main else None)
+        with ahead as batches, journal or nullcontext(), stop:
+            while self.step < self.steps:
+                started, waited = time.monotonic(), batches.waited
+                losses, norm, stopping = self._take_step(batches, compute_losses, stop)
+                self._window.add(losses, norm, time.monotonic() - started, batches.waited - waited)
+                self._seconds = before + time.monotonic() - began
+                last = self.step == self.steps
+                if journal and (self.step % options.log_every == 0 or last):
+                    left = (time.monotonic() - began) / (self.step - first) * (self.steps - self.step)
+                    last_line = self._log(journal, reporter, left)
+                if self.step % options.log_every == 0:
+                    self._window = Window()
+                if self.step % options.preview_every == 0 or last:
+                    if journal:
+                        self._measure(journal, measure, reporter)
+                    self.processes.wait()
+                late = time.monotonic() - last_saved >= 60 * options.checkpoint_minutes
+                if main and (stopping or last or late or self.step % options.checkpoint_every == 0):
+                    self.save()
+                    last_saved = time.monotonic()
+                if stopping and not last:
+                    self.processes.wait()
+                    stop.end()
         return TrainingSummary(self.step * self.schedule.batch_size, time.monotonic() - began, last_line)
-
-    def _apply(self, losses: dict[str, Tensor]) -> None:
-        for name, value in losses.items():
-            if not torch.isfinite(value):
-                raise InputError(
-                    f"the {name} loss is not finite at step {self.step}; lower the learning rate or its weight, "
-                    f"then run the same command to go on from {self.out / CHECKPOINT}."
-                )
-        self.optimizer.zero_grad(set_to_none=True)
-        torch.stack(list(losses.values())).sum().backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.schedule.gradient_clip)
-        self.optimizer.step()
-        # A short average at first: a long one would still hold the random start.
-        ramp = min(self.run_options.ema_half_life_images, max(self.step, 1) * self.schedule.batch_size * 0.1)
-        update_average(self.average, self.model, decay=0.5 ** (self.schedule.batch_size / ramp))
-
-    def _journal(self, line: dict[str, Any]) -> None:
-        with open(self.out / JOURNAL, "a", encoding="utf-8") as stream:
-            stream.write(json.dumps(line) + "\n")
 
     def save(self) -> None:
         """Write the checkpoint atomically."""
-        with atomic_write(self.out / CHECKPOINT) as stream:
-            torch.save(
-                {
-                    "fingerprint": self.fingerprint,
-                    "step": self.step,
-                    "model": self.model.state_dict(),
-                    "average": self.average.state_dict(),
-                    "optimizer": self.optimizer.state_dict(),
-                    "companions": {name: part.state_dict() for name, part in self.companions.items()},
-                },
-                stream,
-            )
+        companions: dict[str, Any] = {}
+        for learner in self.companions:
+            companions[learner.name] = learner.module.state_dict()
+            companions |= {f"{learner.name}_{part}": state for part, state in learner.state().items()}
+        state = {
+            "step": self.step,
+            "seconds": self._seconds,
+            "window": self._window.state(),
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            **self._learner.state(),
+            "companions": companions,
+        }
+        write_checkpoint(self.out, state, self._identity)
 
-    def _resume(self, identity: Any) -> None:
-        path = self.out / CHECKPOINT
-        if not path.is_file():
-            write_json(self.out / "run.json", identity)
-            return
-        from vec2face.checkpoints.safe_load import safe_load
+    def _take_step(
+        self,
+        batches: ReadAhead[BatchT],
+        compute_losses: Callable[[BatchT, Portion], dict[str, Tensor]],
+        stop: StopRequests,
+    ) -> tuple[dict[str, float], float, bool]:
+        """Return the step's losses, its gradient's norm, and whether a process was asked to stop."""
+        for group in self._learner.optimizer.param_groups:
+            group["lr"] = learning_rate(self.schedule, self.step * self.schedule.batch_size)
+        for learner in (self._learner, *self.companions):
+            learner.begin()
+        sums: dict[str, Tensor] = {}
+        for portion in self._portions_of(self.step):
+            batch = batches.next(portion)
+            # Dropout is all that draws from torch's own generator.
+            torch.manual_seed(seed_for(self.run_options.seed, "dropout", portion.step, portion.first) % 2**63)
+            losses = compute_losses(batch, portion)
+            self._learner.backward(torch.stack(list(losses.values())).sum())
+            for name, value in losses.items():
+                sums[name] = sums[name] + value.detach().float() if name in sums else value.detach().float()
+        asked = torch.tensor(float(stop.received is not None), device=self.processes.device)
+        figures = torch.stack([*(value / self.schedule.accumulate for value in sums.values()), asked])
+        self.processes.average_([figures])
+        *values, stopping = figures.tolist()
+        means = dict(zip(sums, values, strict=True))
+        try:
+            _require_finite(means)
+            norm = self._learner.finish()
+            for companion in self.companions:
+                companion.finish()
+        except NotFiniteError as error:
+            raise NotFiniteError(
+                f"{error} at step {self.step}; lower the learning rate or the weight of a loss in a copy of the recipe "
+                f"and begin anew, or find what it comes from: the run's last checkpoint is {self.out / CHECKPOINT}."
+            ) from None
+        self.step += 1
+        # A short average at first: a long one would still hold the random start.
+        seen = max(self.step - 1, 1) * self.schedule.batch_size
+        ramp = min(self.run_options.ema_half_life_images, seen * 0.1)
+        update_average(self.average, self.model, decay=0.5 ** (self.schedule.batch_size / ramp))
+        return means, norm, stopping > 0
 
-        state = safe_load(path)
-        if state["fingerprint"] != self.fingerprint:
-            before = json.loads((self.out / "run.json").read_text(encoding="utf-8"))
-            differing = ", ".join(_differences(before, json.loads(json.dumps(identity)))) or "the recipe"
+    def _log(self, journal: Journal, reporter: TrainingReporter, seconds_left: float) -> dict[str, Any]:
+        images, batch_size = self.step * self.schedule.batch_size, self.schedule.batch_size
+        rate = self._window.steps * batch_size / self._window.seconds
+        losses = self._window.losses()
+        line = {
+            "step": self.step,
+            "images": images,
+            "seconds": round(self._seconds, 1),
+            "eta_seconds": round(seconds_left, 1),
+            "learning_rate": learning_rate(self.schedule, images - batch_size),
+            "images_per_second": rate,
+            "data_wait_share": self._window.waited / self._window.seconds,
+            **self._window.gradient(),
+            **{f"loss/{name}": value for name, value in losses.items()},
+        }
+        journal.write(line)
+        reporter.training_step(images, self.steps * batch_size, rate, losses)
+        return line
+
+    def _measure(
+        self, journal: Journal, measure: Callable[[nn.Module, int], dict[str, float]], reporter: TrainingReporter
+    ) -> None:
+        figures = measure(self.average, self.step)
+        journal.write({"step": self.step, **{f"held_out/{name}": value for name, value in figures.items()}})
+        journal.show_preview(self.step)
+        reporter.training_note(
+            f"step {self.step}: " + ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
+        )
+
+    def _portions_of(self, step: int) -> list[Portion]:
+        return self.processes.portions(step, total=self.schedule.batch_size, passes=self.schedule.accumulate)
+
+    def _portions(self) -> Iterator[Portion]:
+        for step in range(self.step, self.steps):
+            yield from self._portions_of(step)
+
+    def _resume(self, state: dict[str, Any] | None) -> None:
+        steps = self.processes.everywhere(-1 if state is None else state["step"])
+        if len(set(steps)) > 1:
             raise DatasetError(
-                f"{self.out} holds a run with other settings ({differing}); choose another --out or the same recipe."
+                f"the processes do not see the same checkpoint in {self.out}; "
+                "give --out a folder on storage that every machine of the run reaches."
             )
-        self.model.load_state_dict(state["model"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        for name, part in self.companions.items():
-            part.load_state_dict(state["companions"][name])
-        self.step = int(state["step"])
+        if state is not None:
+            self.model.load_state_dict(state["model"])
+            self.average.load_state_dict(state["average"])
+            self._learner.restore(state)
+            for learner in self.companions:
+                learner.module.load_state_dict(state["companions"][learner.name])
+                learner.restore(
+                    {part: state["companions"].get(f"{learner.name}_{part}") for part in ("optimizer", "scaler")}
+                )
+            self.step = int(state["step"])
+            # Checkpoints of 0.1 hold neither of these.
+            self._seconds = float(state.get("seconds", 0.0))
+            self._window = Window.of(state.get("window"))
+        elif self.processes.is_main:
+            begin_run(self.out, self._identity)
+        for module in (self.model, self.average, *(learner.module for learner in self.companions)):
+            self.processes.copy_from_main_(module.state_dict().values())
 
 
-def _differences(before: Any, now: Any, path: str = "") -> Iterable[str]:
-    if isinstance(before, dict) and isinstance(now, dict):
-        for key in sorted(before.keys() | now.keys()):
-            yield from _differences(before.get(key), now.get(key), f"{path}.{key}" if path else key)
-    elif before != now:
-        yield f"{path}: {before!r} then, {now!r} now"
+def _require_finite(losses: dict[str, float]) -> None:
+    for name, value in losses.items():
+        if not math.isfinite(value):
+            raise NotFiniteError(f"the {name} loss is not finite")

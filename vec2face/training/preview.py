@@ -15,6 +15,7 @@ from vec2face.models.generator.generator import Vec2FaceGenerator
 from vec2face.models.pixels import to_pixels
 from vec2face.training import losses
 from vec2face.training.batches import read_batch
+from vec2face.training.journal import preview_path
 from vec2face.training.masks import draw_step_masks
 from vec2face.training.vectors import Vectors
 
@@ -86,7 +87,7 @@ class GeneratorPreview:
             for shown in (batch.images, images):
                 rows.append(to_pixels(shown[start : start + SHEET_COLUMNS]).numpy())
         complete = [row for row in rows if len(row) == len(rows[0])]
-        save_grid(complete, self.out / "previews" / f"step_{step:07d}.png")
+        save_grid(complete, preview_path(self.out, step))
         return {self.prefix + name: value for name, value in figures.items()}
 
     def _render(self, generator: Vec2FaceGenerator, features: Tensor) -> Tensor:

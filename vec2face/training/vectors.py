@@ -22,7 +22,11 @@ class Vectors:
 
     def of(self, batch: Batch) -> Tensor:
         """Return the `(B, D)` vectors of a batch."""
-        return torch.from_numpy(self.values[batch.rows, batch.mirrored.astype(np.int64)])
+        return self.at(batch.rows, batch.mirrored)
+
+    def at(self, rows: np.ndarray, mirrored: np.ndarray) -> Tensor:
+        """Return the `(B, D)` vectors of rows of the pack, of the mirror image where `mirrored` `(B,)` is true."""
+        return torch.from_numpy(self.values[rows, mirrored.astype(np.int64)])
 
 
 @torch.no_grad()
