@@ -1,19 +1,25 @@
 """Choose identities that keep apart: greedy acceptance of candidates under a cosine ceiling."""
 
+import hashlib
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from vec2face.errors import InputError
 from vec2face.identities.bank import IdentityBank, numbered_ids
-from vec2face.identities.cosine import error_bound, exact_cosine, unit_rows
+from vec2face.identities.coarse import CoarseUnits
+from vec2face.identities.cosine import error_bound, exact_cosine, reaches, unit_rows
+from vec2face.identities.partial import PartialWork
 from vec2face.identities.sources import CandidateSource
 
 # Every so many candidates it is asked whether the count can still be reached.
 CHECK_EVERY = 4096
 _STANDARD_DEVIATIONS = 5.0
 _ACCEPTED_COLUMNS = 8192
+_REDRAWN_AT_ONCE = 65_536
+_FIRST_CANDIDATES = 16
 _SEED_LIMIT = 2**63
 
 
@@ -30,13 +36,14 @@ def sample(
     seed: int,
     block_size: int = 2048,
     max_candidates: int | None = None,
+    partial: PartialWork | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> IdentityBank:
     """Accept candidates in order, each if its cosine to every accepted vector is below `ceiling`.
 
-    The result depends on the source, count, ceiling and seed alone, not on `block_size`: a float32 product decides the
-    clear pairs, and a pair within its error bound of the ceiling is decided by its exact cosine (see
-    `vec2face.identities.cosine`). Time is O(accepted x tried x D), memory O(accepted x D).
+    The result depends on the source, count, ceiling and seed alone, not on `block_size`: a fast product
+    decides the clear pairs, and a pair within its error bound of the ceiling is decided by its exact cosine (see
+    `vec2face.identities.coarse`). Time is O(accepted x tried x D), memory O(accepted x D).
 
     A random source is given up before `max_candidates` when success is out of reach: after every `CHECK_EVERY`
     candidates the acceptance rate over the later half of all tried so far, raised by five standard deviations of a
@@ -50,6 +57,8 @@ def sample(
         seed: the run's seed.
         block_size: candidates compared at once; sets memory and speed only.
         max_candidates: stop after so many; None takes `default_max_candidates(count)`. A file may end earlier.
+        partial: where unfinished work is kept; work found there is gone on with, to the same bank. Remove it once the
+            bank is saved.
         progress: called after every block with (identities accepted, candidates tried).
 
     Returns:
@@ -59,14 +68,17 @@ def sample(
     Raises:
         InputError: an argument is out of range, or fewer than `count` identities fit; the message says how many did.
     """
+    check_arguments(ceiling, seed, count)
     most = _most_candidates(source, count, max_candidates)
-    _check_arguments(ceiling, seed, block_size)
+    if block_size < 1:
+        raise InputError(f"the block size must be 1 or more, not {block_size}.")
     chosen = _Chosen(count, source.width, ceiling)
-    tried = 0
-    accepted_at = [0]  # accepted_at[k]: identities accepted after k * CHECK_EVERY candidates
+    request = {"method": "reject", "ceiling": ceiling, **source_request(source, seed)}
+    # accepted_at[k]: identities accepted after k * CHECK_EVERY candidates
+    tried, accepted_at = (0, [0]) if partial is None else _resume(partial, request, chosen, source, seed, most)
     while tried < most:
         size = min(block_size, most - tried, CHECK_EVERY - tried % CHECK_EVERY)
-        last = chosen.add(source.candidates(seed, tried, size))
+        last = chosen.add(source.candidates(seed, tried, size), tried)
         if len(chosen) == count:
             if progress is not None:
                 progress(count, tried + last + 1)
@@ -79,6 +91,8 @@ def sample(
             progress(len(chosen), tried)
         if tried % CHECK_EVERY == 0:
             accepted_at.append(len(chosen))
+            if partial is not None and partial.due():
+                partial.save(request, {"accepted": chosen.indices}, {"tried": tried, "accepted_at": accepted_at})
             if source.limit is None and _out_of_reach(accepted_at, count, most - tried):
                 raise InputError(
                     f"{count} identities are out of reach under cosine {ceiling:g} from this source: after {tried} "
@@ -96,7 +110,8 @@ class _Chosen:
 
     def __init__(self, capacity: int, width: int, ceiling: float) -> None:
         self.vectors = np.empty((capacity, width), dtype=np.float32)
-        self._units = np.empty((capacity, width), dtype=np.float32)
+        self._units = CoarseUnits(capacity, width)
+        self._indices = np.empty(capacity, dtype=np.int64)
         self._size = 0
         self._ceiling = ceiling
         bound = error_bound(width)
@@ -107,38 +122,57 @@ class _Chosen:
     def __len__(self) -> int:
         return self._size
 
-    def add(self, block: np.ndarray) -> int:
-        """Accept what fits, in order, until full. Returns the block's index of the last accepted row, or -1."""
+    @property
+    def indices(self) -> np.ndarray:
+        """Index of each accepted candidate, int64, rising."""
+        return self._indices[: self._size]
+
+    def restore(self, rows: np.ndarray, indices: np.ndarray) -> None:
+        """Take back candidates that were accepted before."""
+        end = self._size + len(rows)
+        self.vectors[self._size : end] = rows
+        self._units.store(self._size, unit_rows(rows))
+        self._indices[self._size : end] = indices
+        self._size = end
+
+    def add(self, block: np.ndarray, first: int) -> int:
+        """Accept what fits, in order, until full. Returns the block's index of the last accepted row, or -1.
+
+        Args:
+            block: candidates `(B, D)`.
+            first: index of the first of them.
+        """
         units = unit_rows(block)
         fitting = self._apart_from_accepted(block, units)
         clash = self._clashes(block, units, fitting)
-        last = -1
         alive = np.ones(len(fitting), dtype=bool)
-        for position, row in enumerate(fitting):
-            if not alive[position]:
-                continue
-            if clash is not None:
-                alive[position + 1 :] &= ~clash[position, position + 1 :]
-            self.vectors[self._size] = block[row]
-            self._units[self._size] = units[row]
-            self._size += 1
-            last = int(row)
-            if self._size == len(self.vectors):
-                break
-        return last
+        if clash is not None:
+            for position in np.flatnonzero(clash.any(axis=1)):
+                if alive[position]:
+                    alive[position + 1 :] &= ~clash[position, position + 1 :]
+        accepted = fitting[alive][: len(self.vectors) - self._size]
+        end = self._size + len(accepted)
+        self.vectors[self._size : end] = block[accepted]
+        self._units.store(self._size, units[accepted])
+        self._indices[self._size : end] = first + accepted
+        self._size = end
+        return int(accepted[-1]) if len(accepted) else -1
 
     def _apart_from_accepted(self, block: np.ndarray, units: np.ndarray) -> np.ndarray:
         """Return the rows of `block` whose cosine to every accepted vector is below the ceiling."""
         rows = np.arange(len(block))
+        queries = self._units.queries(units)
+        surely_below, surely_not = self._units.limits(self._ceiling)
         for start in range(0, self._size, _ACCEPTED_COLUMNS):
             stop = min(start + _ACCEPTED_COLUMNS, self._size)
-            cosines = units[rows] @ self._units[start:stop].T
-            highest = cosines.max(axis=1)
-            keep = highest < self._surely_not
-            for row in np.flatnonzero(keep & (highest >= self._surely_below)):
-                close = start + np.flatnonzero(cosines[row] >= self._surely_below)
-                keep[row] = all(exact_cosine(block[rows[row]], self.vectors[other]) < self._ceiling for other in close)
-            rows = rows[keep]
+            cosines = self._units.cosines(queries, start, stop)
+            highest = cosines.highest()
+            keep = highest < surely_not
+            for row in np.flatnonzero(keep & (highest >= surely_below)):
+                close = start + np.flatnonzero(cosines.row(int(row)) >= surely_below)
+                keep[row] = not reaches(block[rows[row]], self.vectors[close], self._ceiling).any()
+            if not keep.all():
+                rows, queries = rows[keep], queries[keep]
             if not len(rows):
                 break
         return rows
@@ -162,9 +196,32 @@ def _out_of_reach(accepted_at: list[int], count: int, remaining: int) -> bool:
     return accepted_at[-1] + min(rate, 1.0) * remaining < count
 
 
+def source_request(source: CandidateSource, seed: int) -> dict[str, Any]:
+    """Return what tells a source's candidates from another's: its description, the seed, a digest of the first few."""
+    few = _FIRST_CANDIDATES if source.limit is None else min(_FIRST_CANDIDATES, source.limit)
+    digest = hashlib.sha256(np.ascontiguousarray(source.candidates(seed, 0, few)).tobytes()).hexdigest()
+    return {"source": source.provenance, "seed": seed, "first_candidates": digest}
+
+
+def _resume(
+    partial: PartialWork, request: dict[str, Any], chosen: _Chosen, source: CandidateSource, seed: int, most: int
+) -> tuple[int, list[int]]:
+    """Take back what unfinished work accepted, by drawing it again. Returns (candidates tried, `accepted_at`)."""
+    found = partial.load(request)
+    if found is None:
+        return 0, [0]
+    (indices, state) = (found[0]["accepted"], found[1])
+    tried, accepted_at = int(state["tried"]), [int(value) for value in state["accepted_at"]]
+    if tried > most or len(indices) >= len(chosen.vectors):
+        return 0, [0]  # it went further than what is asked for now
+    for start in range(0, tried, _REDRAWN_AT_ONCE):
+        stop = min(start + _REDRAWN_AT_ONCE, tried)
+        within = indices[(indices >= start) & (indices < stop)]
+        chosen.restore(source.candidates(seed, start, stop - start)[within - start], within)
+    return tried, accepted_at
+
+
 def _most_candidates(source: CandidateSource, count: int, max_candidates: int | None) -> int:
-    if count < 1:
-        raise InputError(f"the count of identities must be 1 or more, not {count}.")
     most = default_max_candidates(count) if max_candidates is None else max_candidates
     if most < count:
         raise InputError(f"{most} candidates cannot give {count} identities; allow at least as many as are wanted.")
@@ -177,10 +234,11 @@ def _most_candidates(source: CandidateSource, count: int, max_candidates: int | 
     return min(most, source.limit)
 
 
-def _check_arguments(ceiling: float, seed: int, block_size: int) -> None:
+def check_arguments(ceiling: float, seed: int, count: int) -> None:
+    """Raise `InputError` unless ceiling, seed and count of identities are in range."""
     if not -1.0 < ceiling <= 1.0:
         raise InputError(f"the cosine ceiling must be above -1 and at most 1, not {ceiling}.")
     if not -_SEED_LIMIT <= seed < _SEED_LIMIT:
         raise InputError(f"the seed must fit 64 signed bits, {seed} does not.")
-    if block_size < 1:
-        raise InputError(f"the block size must be 1 or more, not {block_size}.")
+    if count < 1:
+        raise InputError(f"the count of identities must be 1 or more, not {count}.")

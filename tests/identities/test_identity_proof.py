@@ -1,0 +1,119 @@
+"""Coarse cosines stay within their bound, in float32 and bfloat16; close pairs are those of the naive loop."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vec2face.errors import InputError
+from vec2face.identities import coarse, sample
+from vec2face.identities.coarse import CoarseUnits
+from vec2face.identities.cosine import exact_cosine, reaches, unit_rows
+from vec2face.identities.partial import PartialWork
+from vec2face.identities.proof import first_pair_reaching, number_apart
+from vec2face.identities.sampling import CHECK_EVERY
+from vec2face.identities.sources import GaussianSource
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+@pytest.mark.parametrize("width", [2, 33, 512])
+def test_coarse_cosines_keep_their_bound(width: int, bfloat16: bool) -> None:
+    rows = RNG.standard_normal((40, width)).astype(np.float32)
+    rows[20:] = rows[:20] * 3 + 0.01 * RNG.standard_normal((20, width))  # cosines near 1, where errors are largest
+    stored = CoarseUnits.of(rows, bfloat16=bfloat16)
+    block = stored.cosines(stored.queries(unit_rows(rows)), 0, 40)
+    exact = np.array([[exact_cosine(a, b) for b in rows] for a in rows])
+    found = np.stack([block.row(row) for row in range(40)])
+    assert np.abs(found - exact).max() <= stored.bound
+    np.testing.assert_array_equal(block.highest(), found.max(axis=1))
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_pairs_reaching_a_floor_are_all_there_and_hardly_more(bfloat16: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coarse, "_ROWS", 16)
+    monkeypatch.setattr(coarse, "_COLUMNS", 24)
+    rows = RNG.standard_normal((90, 8)).astype(np.float32)
+    stored = CoarseUnits.of(rows, bfloat16=bfloat16)
+    seen: list[int] = []
+    pairs = [
+        pair
+        for block in stored.pairs_reaching(0.5, progress=lambda done, total: seen.append(done))
+        for pair in zip(*block, strict=True)
+    ]
+    assert len(pairs) == len(set(pairs))
+    exact = {(a, b): exact_cosine(rows[a], rows[b]) for a in range(90) for b in range(a + 1, 90)}
+    assert {pair for pair, cosine in exact.items() if cosine >= 0.5} <= set(pairs)
+    assert all(exact[pair] >= 0.5 - 2 * stored.bound - 1e-6 for pair in pairs)
+    assert seen[-1] == 90
+
+
+def test_bfloat16_gives_the_same_bank(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = GaussianSource(16, 1.0)
+    banks = []
+    for bfloat16 in (False, True):
+        monkeypatch.setattr(coarse, "bfloat16_pays", lambda rows, width, chosen=bfloat16: chosen)
+        banks.append(sample(source, count=300, ceiling=0.6, seed=4))
+    np.testing.assert_array_equal(banks[0].vectors, banks[1].vectors)
+    assert banks[0].provenance == banks[1].provenance
+
+
+def test_a_proof_finds_the_closest_pair_or_none() -> None:
+    rows = RNG.standard_normal((60, 6)).astype(np.float32)
+    exact = {(a, b): exact_cosine(rows[a], rows[b]) for a in range(60) for b in range(a + 1, 60)}
+    (first, second), highest = max(exact.items(), key=lambda item: item[1])
+    assert first_pair_reaching(rows, 0.3, highest=True) == (first, second, highest)
+    assert first_pair_reaching(rows, highest) == (first, second, highest)
+    assert first_pair_reaching(rows, np.nextafter(highest, 1)) is None
+
+
+def test_the_number_apart_is_that_of_the_naive_rule() -> None:
+    rows = RNG.standard_normal((80, 4)).astype(np.float32)
+    kept: list[int] = []
+    for row in range(80):
+        if all(exact_cosine(rows[row], rows[other]) < 0.6 for other in kept):
+            kept.append(row)
+    assert number_apart(rows, 0.6) == len(kept) < 80
+
+
+def test_a_cosine_on_the_threshold_reaches_it() -> None:
+    others = np.array([[3, 4], [0, 1], [5, 0]], np.float32)
+    assert reaches(np.array([2, 0], np.float32), others, 0.6).tolist() == [True, False, True]
+    assert reaches(np.array([2, 0], np.float32), others, np.nextafter(0.6, 1)).tolist() == [False, False, True]
+
+
+def test_stopped_sampling_goes_on_to_the_same_bank(tmp_path: Path) -> None:
+    source = GaussianSource(6, 1.0)
+    options = {"count": 200, "ceiling": 0.8, "seed": 1}
+    whole = sample(source, **options)
+    assert whole.provenance["candidates"] > 2 * CHECK_EVERY
+    partial = PartialWork(tmp_path / "bank.safetensors", interval=0)
+
+    def stop(accepted: int, tried: int) -> None:
+        if tried > CHECK_EVERY:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sample(source, **options, partial=partial, progress=stop)
+    assert partial.path.exists()
+    seen: list[int] = []
+    resumed = sample(source, **options, partial=partial, progress=lambda accepted, tried: seen.append(tried))
+    assert seen[0] > CHECK_EVERY
+    np.testing.assert_array_equal(resumed.vectors, whole.vectors)
+    assert resumed.provenance == whole.provenance
+
+
+def test_unfinished_work_of_other_settings_is_not_gone_on_with(tmp_path: Path) -> None:
+    partial = PartialWork(tmp_path / "bank")
+    assert partial.load({"ceiling": 0.3}) is None
+    partial.save({"ceiling": 0.3, "seed": 1}, {"accepted": np.arange(3)}, {"tried": 4})
+    arrays, state = partial.load({"seed": 1, "ceiling": 0.3}) or ({}, {})
+    assert (arrays["accepted"].tolist(), state) == ([0, 1, 2], {"tried": 4})
+    with pytest.raises(InputError, match="asked for with another ceiling; remove it to begin anew"):
+        partial.load({"ceiling": 0.4, "seed": 1})
+    partial.path.write_bytes(b"x")
+    with pytest.raises(InputError, match=r"bank\.partial is damaged"):
+        partial.load({"ceiling": 0.3})
+    partial.remove()
+    assert not partial.path.exists()
