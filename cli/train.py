@@ -1,13 +1,16 @@
 """`vec2face train`: train an embedder or a generator."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 if TYPE_CHECKING:
+    from vec2face.config.training import TrainingRecipe
     from vec2face.models.embedders.base import FaceEmbedder
     from vec2face.models.embedders.compact import CompactEmbedder
+
+RecipeT = TypeVar("RecipeT", bound="TrainingRecipe")
 
 
 @click.group()
@@ -37,16 +40,45 @@ _OUT = click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="Folder of the run; resumed if it holds one."
 )
 
+_DEVICE = click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="auto, cpu, cuda, cuda:N or mps. Under torchrun or accelerate launch: auto, cpu or cuda.",
+)
+_TENSORBOARD = click.option("--tensorboard", is_flag=True, help="Write OUT/tensorboard too, as run.tensorboard: true.")
+
+
+def _wanting_tensorboard(recipe: RecipeT, wanted: bool) -> RecipeT:
+    """Lay --tensorboard over a recipe; refuse at once if it is wanted and not installed."""
+    if wanted:
+        recipe = recipe.model_copy(update={"run": recipe.run.model_copy(update={"tensorboard": True})})
+    if recipe.run.tensorboard:
+        from vec2face.training.journal import require_tensorboard
+
+        require_tensorboard()
+    return recipe
+
 
 @train.command()
 @click.argument("recipe")
 @_PACK
 @_OUT
+@_DEVICE
+@_TENSORBOARD
 @click.option(
     "--teacher", "teacher_ref", default=None, help="Network of the pack's embeddings: labels blends of faces."
 )
 @click.option("--initial", "initial_ref", default=None, help="Embedder to start from: name or folder.")
-def embedder(recipe: str, pack: Path, out: Path, teacher_ref: str | None, initial_ref: str | None) -> None:
+def embedder(
+    recipe: str,
+    pack: Path,
+    out: Path,
+    device: str,
+    tensorboard: bool,
+    teacher_ref: str | None,
+    initial_ref: str | None,
+) -> None:
     """Distil a small embedder from the teacher embeddings in a face pack, as RECIPE (a file or a shipped name) says.
 
     Example: vec2face train embedder embedded --data PACK --teacher TEACHER --out RUN
@@ -54,30 +86,42 @@ def embedder(recipe: str, pack: Path, out: Path, teacher_ref: str | None, initia
     from vec2face.config.library import load_recipe
     from vec2face.config.training import EmbedderRecipe
 
-    values = load_recipe(recipe, EmbedderRecipe)
+    values = _wanting_tensorboard(load_recipe(recipe, EmbedderRecipe), tensorboard)
 
     from vec2face.checkpoints import load_embedder
     from vec2face.training.embedder import train_embedder
-    from vec2face_cli.training_progress import training_progress
+    from vec2face_cli.training_progress import is_main_process, resumable, training_progress
 
     teacher = load_embedder(teacher_ref) if teacher_ref else None
     start = _compact(load_embedder(initial_ref), initial_ref) if initial_ref else None
-    with training_progress("embedder") as reporter:
-        summary = train_embedder(values, pack=pack, out=out, teacher=teacher, initial=start, reporter=reporter)
-    click.echo(f"{summary.images} images seen; the embedder is in {out / 'embedder'}.")
+    with resumable(out), training_progress("embedder") as reporter:
+        summary = train_embedder(
+            values, pack=pack, out=out, teacher=teacher, initial=start, reporter=reporter, device=device
+        )
+    if is_main_process():
+        click.echo(f"{summary.images} images seen; the embedder is in {out / 'embedder'}.")
 
 
 @train.command()
 @click.argument("recipe")
 @_PACK
 @_OUT
+@_DEVICE
+@_TENSORBOARD
 @click.option("--embedder", "embedder_ref", default="embedded", show_default=True, help="Loss network: name or folder.")
 @click.option("--judge", "judge_ref", default=None, help="A recogniser that takes no part; its cosine is reported.")
 @click.option(
     "--initial", type=click.Path(path_type=Path, exists=True), default=None, help="Generator folder to start from."
 )
 def generator(
-    recipe: str, pack: Path, out: Path, embedder_ref: str, judge_ref: str | None, initial: Path | None
+    recipe: str,
+    pack: Path,
+    out: Path,
+    device: str,
+    tensorboard: bool,
+    embedder_ref: str,
+    judge_ref: str | None,
+    initial: Path | None,
 ) -> None:
     """Train a generator to rebuild the faces of a pack from their vectors, as RECIPE (a file or a shipped name) says.
 
@@ -86,22 +130,30 @@ def generator(
     from vec2face.config.library import load_recipe
     from vec2face.config.training import GeneratorRecipe
 
-    values = load_recipe(recipe, GeneratorRecipe)
+    values = _wanting_tensorboard(load_recipe(recipe, GeneratorRecipe), tensorboard)
 
     from vec2face.checkpoints import load_embedder, load_generator
     from vec2face.training.generator import train_generator
-    from vec2face_cli.training_progress import training_progress
+    from vec2face_cli.training_progress import is_main_process, resumable, training_progress
 
     loss_network = _compact(load_embedder(embedder_ref), embedder_ref)
     judge = load_embedder(judge_ref) if judge_ref else None
     start = load_generator(str(initial)) if initial else None
-    with training_progress("generator") as reporter:
+    with resumable(out), training_progress("generator") as reporter:
         summary = train_generator(
-            values, pack=pack, out=out, embedder=loss_network, judge=judge, initial=start, reporter=reporter
+            values,
+            pack=pack,
+            out=out,
+            embedder=loss_network,
+            judge=judge,
+            initial=start,
+            reporter=reporter,
+            device=device,
         )
-    click.echo(
-        f"{summary.images} images seen; the generator is in {out / 'generator'}, previews in {out / 'previews'}."
-    )
+    if is_main_process():
+        click.echo(
+            f"{summary.images} images seen; the generator is in {out / 'generator'}, previews in {out / 'previews'}."
+        )
 
 
 @train.command()

@@ -1,10 +1,14 @@
-"""Progress of a training run on stderr: images seen, rate, time left, losses."""
+"""Progress of a training run on stderr: images seen, rate, time left, losses; and how a stopped one ends."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from vec2face_cli.interruption import end
 
 
 class RichTrainingReporter:
@@ -25,6 +29,22 @@ class RichTrainingReporter:
         self._progress.console.print(text, soft_wrap=True)
 
 
+def is_main_process() -> bool:
+    """Whether this process speaks for the run: the only one, or the first of those a launcher started."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+@contextmanager
+def resumable(out: Path) -> Iterator[None]:
+    """End a stopped training with one line, which says whether there is a checkpoint to go on from."""
+    from vec2face.training.checkpoint import CHECKPOINT
+
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        end(error, "the last checkpoint is kept" if (out / CHECKPOINT).is_file() else "")
+
+
 @contextmanager
 def training_progress(title: str) -> Iterator[RichTrainingReporter]:
     """Give a reporter that lives as long as the training."""
@@ -36,5 +56,5 @@ def training_progress(title: str) -> Iterator[RichTrainingReporter]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[losses]}"),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*columns, console=Console(stderr=True), disable=not is_main_process()) as progress:
         yield RichTrainingReporter(progress, title)
