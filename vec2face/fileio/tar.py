@@ -7,6 +7,7 @@ import hashlib
 import io
 import tarfile
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -66,31 +67,71 @@ def write_tar(path: Path, members: Iterable[tuple[str, bytes]]) -> str:
     return writer.digest.hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class TarFile:
+    """Where a file stands in an archive.
+
+    Attributes:
+        name: its name.
+        header: byte at which its header begins; `scan_tar` can start there.
+        data, size: first byte and number of bytes of its content.
+    """
+
+    name: str
+    header: int
+    data: int
+    size: int
+
+
 def read_tar(path: Path) -> Iterator[tuple[str, bytes]]:
     """Yield the name and content of each file in an uncompressed tar archive, in archive order.
 
     Folder entries carry no data and are passed over. Nothing is ever extracted to disk.
 
     Raises:
+        InputError: as `scan_tar`.
+    """
+    try:
+        with open(path, "rb") as stream:
+            for member in scan_tar(path):
+                stream.seek(member.data)
+                yield member.name, stream.read(member.size)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}.") from None
+
+
+def scan_tar(path: Path, *, start: int = 0) -> Iterator[TarFile]:
+    """Yield where each file stands, in archive order, reading headers only.
+
+    Args:
+        path: an uncompressed archive.
+        start: begin at this byte, which is the header of a file.
+
+    Raises:
         InputError: the file is missing, is not a tar archive, is cut short, or holds a member that could reach outside
             a folder it is extracted to (an absolute name, `..`, a link, a device).
     """
     try:
-        with open(path, "rb") as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
-            size = path.stat().st_size
-            for member in archive:
-                _require_safe_name(member.name, path)
-                if member.isdir():
-                    continue
-                if not member.isreg():
-                    raise InputError(f"{path} holds {member.name!r}, a link or a device, not a file; it is refused.")
-                # Checked before reading, so that a forged size cannot ask for more memory than the file has bytes.
-                if member.offset_data + member.size > size:
-                    raise InputError(f"{path} is cut short inside {member.name!r}; fetch or make the archive again.")
-                content = archive.extractfile(member)
-                yield member.name, content.read() if content is not None else b""
-                # tarfile remembers every member; forgetting them keeps memory flat over long archives.
-                archive.members = []  # type: ignore[attr-defined]
+        with open(path, "rb") as stream:
+            stream.seek(start)
+            with tarfile.open(fileobj=stream, mode="r:") as archive:
+                size = path.stat().st_size
+                for member in archive:
+                    _require_safe_name(member.name, path)
+                    if member.isdir():
+                        continue
+                    if not member.isreg() or member.issparse():
+                        raise InputError(
+                            f"{path} holds {member.name!r}, a link or a device, not a plain file; it is refused."
+                        )
+                    # Checked here, so that a forged size cannot ask for more memory than the file has bytes.
+                    if member.offset_data + member.size > size:
+                        raise InputError(
+                            f"{path} is cut short inside {member.name!r}; fetch or make the archive again."
+                        )
+                    yield TarFile(member.name, member.offset, member.offset_data, member.size)
+                    # tarfile remembers every member; forgetting them keeps memory flat over long archives.
+                    archive.members = []  # type: ignore[attr-defined]
             if not _ends_with_zero_blocks(stream, size):
                 raise InputError(f"{path} is cut short: its end mark is missing; fetch or make the archive again.")
     except tarfile.TarError as error:
