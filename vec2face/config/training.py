@@ -9,6 +9,7 @@ from vec2face.config.base import Schema
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Weight = Annotated[float, Field(ge=0.0)]
 Count = Annotated[int, Field(ge=1)]
+MomentDecay = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 class PackSource(Schema):
@@ -119,14 +120,93 @@ class GeneratorLosses(Schema):
     pixel: Weight = Field(1.0, description="squared error of pixels in [-1, 1] [1.0]")
     pixel_absolute: Weight = Field(0.0, description="absolute error of pixels in [-1, 1] [none]")
     structure: Weight = Field(0.1, description="1 - SSIM [0.1]")
-    perceptual: Weight = Field(0.2, description="distance of the embedder's feature maps [0.2, of LPIPS]")
+    structure_window: Literal["uniform", "gaussian"] = Field(
+        "uniform", description="SSIM of luminance in 7x7 windows, or of each colour in Gaussian 11x11 ones [gaussian]"
+    )
+    perceptual: Weight = Field(0.2, description="perceptual distance [0.2, of LPIPS]")
+    perceptual_network: Literal["embedder", "lpips"] = Field(
+        "embedder", description="the embedder's feature maps, or LPIPS, whose weights --lpips names [lpips]"
+    )
     perceptual_start_images: int = Field(0, ge=0, description="images seen before the perceptual loss begins")
+    appearance: Weight = Field(
+        0.01, description="divergence of the appearance codes in nats, for a generator that takes them [none]"
+    )
     token: Weight = Field(1.0, description="squared error of the decoded tokens to the expanded map [1.0]")
     identity: Weight = Field(1.0, description="1 - cosine of the augmented rendering's embedding to the vector [1.0]")
     identity_start_images: int = Field(0, ge=0, description="images seen before the identity loss begins")
-    adversarial: Weight = Field(0.0, description="projected hinge discriminator on the embedder's maps [adaptive]")
+    adversarial: Weight = Field(0.0, description="what the discriminator thinks of renderings [0.8, adaptive]")
     adversarial_start_images: int = Field(0, ge=0, description="images seen before the adversarial loss begins")
+    adversarial_weight: Literal["fixed", "adaptive"] = Field(
+        "fixed", description="adaptive: times the ratio of the gradients' norms at the last convolution [adaptive]"
+    )
+    adversarial_loss: Literal["hinge", "least_squares", "relativistic"] = Field(
+        "hinge", description="what discriminator and generator minimise [least_squares]"
+    )
+    discriminator: Literal["projected", "patch", "multiscale", "joint"] = Field(
+        "projected",
+        description="judges the embedder's maps; pixels, as published; three sizes; maps and two sizes [patch]",
+    )
     discriminator_learning_rate: float = Field(2e-4, gt=0, description="AdamW learning rate of the discriminator")
+    discriminator_betas: tuple[MomentDecay, MomentDecay] = Field(
+        (0.0, 0.99), description="AdamW moment decays of the discriminator [0.9, 0.99]"
+    )
+    discriminator_weight_decay: Weight = Field(0.0, description="AdamW weight decay of the discriminator [0.01]")
+    discriminator_every: Count = Field(1, description="steps of the generator to one of the discriminator [1]")
+    gradient_penalty: Weight = Field(
+        0.0, description="R1 on the discriminator's inputs, and R2 too where it is relativistic [none]"
+    )
+    gradient_penalty_every: Count = Field(16, description="discriminator steps to one penalty, that much stronger")
+    feature_matching: Weight = Field(
+        0.0, description="distance of the discriminator's hidden maps, as long as there is an adversarial loss [none]"
+    )
+
+    @property
+    def perceptual_compares_maps(self) -> bool:
+        """Whether the perceptual loss needs the embedder's feature maps."""
+        return bool(self.perceptual) and self.perceptual_network == "embedder"
+
+    @property
+    def discriminator_judges_maps(self) -> bool:
+        """Whether the discriminator needs the embedder's feature maps."""
+        return bool(self.adversarial) and self.discriminator in ("projected", "joint")
+
+    @model_validator(mode="after")
+    def _something_to_learn(self) -> "GeneratorLosses":
+        late = (("perceptual", self.perceptual_start_images), ("identity", self.identity_start_images))
+        first = ["pixel", "pixel_absolute", "structure", "token", *(name for name, start in late if not start)]
+        if not any(getattr(self, name) for name in first):
+            raise ValueError(f"nothing to learn from the first image on: give a weight to one of {', '.join(first)}")
+        return self
+
+    @model_validator(mode="after")
+    def _no_option_without_its_loss(self) -> "GeneratorLosses":
+        idle = [
+            f"{name} has no effect while {needed} is 0"
+            for needed, names in _NEEDED_LOSS.items()
+            for name in names
+            if not getattr(self, needed) and getattr(self, name) != type(self).model_fields[name].default
+        ]
+        if idle:
+            raise ValueError("; ".join(idle))
+        return self
+
+
+# A loss, and the options that say more about it.
+_NEEDED_LOSS: dict[str, tuple[str, ...]] = {
+    "structure": ("structure_window",),
+    "perceptual": ("perceptual_network",),
+    "adversarial": (
+        "adversarial_weight",
+        "adversarial_loss",
+        "discriminator",
+        "discriminator_betas",
+        "discriminator_weight_decay",
+        "discriminator_every",
+        "gradient_penalty",
+        "feature_matching",
+    ),
+    "gradient_penalty": ("gradient_penalty_every",),
+}
 
 
 class Augmentation(Schema):

@@ -4,22 +4,24 @@ Source of the idea: Projected GANs (arXiv 2111.01007). The maps are computed for
 them costs little, and a small head on good features learns from few images.
 """
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from vec2face.models.discriminators.base import Discriminator, Judgement
 
-class ProjectedDiscriminator(nn.Module):
+
+class ProjectedDiscriminator(Discriminator):
     """One small convolutional head per feature map.
 
     Args:
         map_channels: channels of each feature map.
         width: hidden channels of a head.
-        condition_dim: width of the identity vector that the logits are conditioned on, 0 for none.
+        condition_dim: width of the identity vector that the logits are conditioned on.
     """
 
-    def __init__(self, *, map_channels: tuple[int, ...], width: int = 64, condition_dim: int = 0) -> None:
+    sees = "maps"
+
+    def __init__(self, *, map_channels: tuple[int, ...], condition_dim: int, width: int = 64) -> None:
         super().__init__()
         self.heads = nn.ModuleList(
             nn.Sequential(
@@ -31,47 +33,15 @@ class ProjectedDiscriminator(nn.Module):
             for channels in map_channels
         )
         self.logits = nn.ModuleList(spectral_norm(nn.Conv2d(width, 1, 1)) for _ in map_channels)
-        self.conditions = (
-            nn.ModuleList(nn.Linear(condition_dim, width) for _ in map_channels) if condition_dim else None
-        )
+        self.conditions = nn.ModuleList(nn.Linear(condition_dim, width) for _ in map_channels)
 
-    def forward(self, maps: list[Tensor], condition: Tensor | None = None) -> list[Tensor]:
-        """Judge feature maps.
-
-        Args:
-            maps: one `(B, C, H, W)` map per head.
-            condition: `(B, D)` unit vectors, for a conditional discriminator.
-
-        Returns:
-            one `(B, 1, H/2, W/2)` map of logits per head; larger means more real.
-        """
-        results = []
-        for index, (head, logit, feature_map) in enumerate(zip(self.heads, self.logits, maps, strict=True)):
-            hidden = head(feature_map)
-            out = logit(hidden)
-            if self.conditions is not None and condition is not None:
-                projected = self.conditions[index](condition)[:, :, None, None]
-                out = out + (hidden * projected).mean(dim=1, keepdim=True)
-            results.append(out)
-        return results
-
-
-def hinge_discriminator_loss(real: list[Tensor], fake: list[Tensor], weights: list[Tensor]) -> Tensor:
-    """Weighted mean of relu(1 - D(real)) plus mean of relu(1 + D(fake)).
-
-    Every patch of a rendering is judged, so that it cannot hide anything where its own picture has no real region.
-
-    Args:
-        real, fake: logit maps as `ProjectedDiscriminator` returns them.
-        weights: for each map, the share of each patch that is a real picture, in [0, 1].
-    """
-    terms = [
-        (w * F.relu(1 - r.float())).sum() / w.sum().clamp_min(1.0) + F.relu(1 + f.float()).mean()
-        for r, f, w in zip(real, fake, weights, strict=True)
-    ]
-    return torch.stack(terms).mean()
-
-
-def generator_adversarial_loss(fake: list[Tensor]) -> Tensor:
-    """-mean(D(fake)), over every patch."""
-    return torch.stack([-f.float().mean() for f in fake]).mean()
+    def forward(self, inputs: list[Tensor], condition: Tensor) -> Judgement:
+        """Judge `(B, C, h, w)` feature maps, one per head; logits are `(B, 1, h/2, w/2)`, rounded up."""
+        logits, hidden = [], []
+        for head, logit, project, feature_map in zip(self.heads, self.logits, self.conditions, inputs, strict=True):
+            features = head(feature_map)
+            # The projection discriminator's inner product (arXiv 1802.05637), in each patch.
+            matched = (features * project(condition)[:, :, None, None]).mean(dim=1, keepdim=True)
+            logits.append(logit(features) + matched)
+            hidden.append(features)
+        return Judgement(logits, hidden)

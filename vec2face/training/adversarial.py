@@ -1,0 +1,147 @@
+"""The discriminator's side of the training: its network, its optimiser, its step, and what the generator is told."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from vec2face.config.training import GeneratorLosses
+from vec2face.models.discriminators import (
+    CrossEmbedDiscriminator,
+    Discriminator,
+    JointDiscriminator,
+    MultiscaleDiscriminator,
+    ProjectedDiscriminator,
+)
+from vec2face.seeding import seed_for
+from vec2face.training import adversarial_losses
+from vec2face.training.learner import Learner
+from vec2face.training.losses import perceptual_loss
+
+
+@dataclass(frozen=True)
+class Exhibits:
+    """What the discriminator is shown of a step.
+
+    Attributes:
+        real, fake: its inputs (see `Discriminator.forward`) for real pictures and for renderings; gradients flow
+            through `fake` alone.
+        condition: `(B, D)` unit vectors.
+        valid: `(B, 1, H, W)`, 1 where the target is a real picture.
+    """
+
+    real: list[Tensor]
+    fake: list[Tensor]
+    condition: Tensor
+    valid: Tensor
+
+
+def build_discriminator(
+    losses: GeneratorLosses, *, map_channels: tuple[int, ...], condition_dim: int, seed: int
+) -> Discriminator:
+    """Build the discriminator a recipe names, with weights drawn from the run's seed.
+
+    Args:
+        losses: the recipe's losses.
+        map_channels: channels of the feature maps that a projected one judges.
+        condition_dim: width of the identity vectors.
+        seed: the run's seed.
+    """
+    torch.manual_seed(seed_for(seed, "initial-discriminator") % 2**63)
+    if losses.discriminator == "projected":
+        return ProjectedDiscriminator(map_channels=map_channels, condition_dim=condition_dim)
+    if losses.discriminator == "joint":
+        return JointDiscriminator(map_channels=map_channels, condition_dim=condition_dim)
+    if losses.discriminator == "multiscale":
+        return MultiscaleDiscriminator(condition_dim=condition_dim)
+    return CrossEmbedDiscriminator()
+
+
+def discriminator_optimizer(losses: GeneratorLosses, discriminator: Discriminator) -> torch.optim.Optimizer:
+    """Make the optimiser that a recipe gives its discriminator."""
+    return torch.optim.AdamW(
+        discriminator.parameters(),
+        lr=losses.discriminator_learning_rate,
+        betas=losses.discriminator_betas,
+        weight_decay=losses.discriminator_weight_decay,
+    )
+
+
+@contextmanager
+def frozen(module: nn.Module) -> Iterator[None]:
+    """Record no gradient towards a module's parameters inside the block; gradients still pass through it."""
+    before = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
+    module.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter, required in before:
+            parameter.requires_grad_(required)
+
+
+class Adversary:
+    """Trains a discriminator, and says what it thinks of renderings.
+
+    Args:
+        losses: the recipe's losses.
+        learner: the discriminator, on the device of the training, with its optimiser; the loop takes its steps.
+        autocast: makes the context of a forward pass.
+    """
+
+    def __init__(self, *, losses: GeneratorLosses, learner: Learner, autocast: Callable[[], torch.autocast]) -> None:
+        if not isinstance(learner.module, Discriminator):
+            raise TypeError("the learner's module is not a discriminator")
+        self.losses, self.learner, self.autocast = losses, learner, autocast
+        self.discriminator = learner.module
+
+    def train(self, shown: Exhibits, step: int) -> None:
+        """Give the discriminator its gradient, if it learns at this step; the renderings' gradient is not touched."""
+        if step % self.losses.discriminator_every == 0:
+            self.learner.backward(self.discriminator_loss(shown, step // self.losses.discriminator_every))
+
+    def discriminator_loss(self, shown: Exhibits, turn: int) -> Tensor:
+        """What the discriminator minimises at its `turn`-th step; gradients reach its parameters alone."""
+        self.discriminator.train()
+        with self.autocast():
+            real = self.discriminator(shown.real, shown.condition).logits
+            fake = self.discriminator([x.detach() for x in shown.fake], shown.condition).logits
+        weights = adversarial_losses.patch_weights(shown.valid, real)
+        loss = adversarial_losses.DISCRIMINATOR_LOSSES[self.losses.adversarial_loss](real, fake, weights)
+        if self.losses.gradient_penalty and turn % self.losses.gradient_penalty_every == 0:
+            # A penalty that is taken every k-th time is k times as strong (StyleGAN2, arXiv 1912.04958).
+            strength = self.losses.gradient_penalty * self.losses.gradient_penalty_every
+            loss = loss + strength * self._gradient_penalty(shown)
+        return loss
+
+    def _gradient_penalty(self, shown: Exhibits) -> Tensor:
+        def judge(inputs: list[Tensor]) -> list[Tensor]:
+            logits: list[Tensor] = self.discriminator(inputs, shown.condition).logits
+            return logits
+
+        penalty = adversarial_losses.gradient_penalty(judge, shown.real)
+        if self.losses.adversarial_loss == "relativistic":
+            penalty = penalty + adversarial_losses.gradient_penalty(judge, shown.fake)
+        return penalty
+
+    def generator_losses(self, shown: Exhibits) -> dict[str, Tensor]:
+        """What the generator is told, not yet weighted: `adversarial`, and `feature_matching` where asked for.
+
+        The discriminator is frozen for this pass: no gradient reaches its parameters, and its spectral norms stay.
+        """
+        self.discriminator.eval()
+        with frozen(self.discriminator), self.autocast():
+            fake = self.discriminator(shown.fake, shown.condition)
+            real = None
+            if self.losses.adversarial_loss == "relativistic" or self.losses.feature_matching:
+                with torch.no_grad():
+                    real = self.discriminator(shown.real, shown.condition)
+        if real is None or self.losses.adversarial_loss != "relativistic":
+            told = {"adversarial": adversarial_losses.generator_loss(fake.logits)}
+        else:
+            weights = adversarial_losses.patch_weights(shown.valid, real.logits)
+            told = {"adversarial": adversarial_losses.relativistic_generator_loss(real.logits, fake.logits, weights)}
+        if real is not None and self.losses.feature_matching:
+            told["feature_matching"] = perceptual_loss(fake.hidden, real.hidden)
+        return told
