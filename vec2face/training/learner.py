@@ -79,6 +79,9 @@ class Learner:
         self._scaler.update()
         return norm
 
+    def before_save(self) -> None:
+        """Prepare for `state` in every process together; the main one alone writes it. Here nothing is to be done."""
+
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint keeps besides the network: optimiser, and scaler where there is one."""
         kept = {"optimizer": self.optimizer.state_dict()}

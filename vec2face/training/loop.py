@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -82,6 +83,8 @@ class TrainingLoop:
         processes: this process and its fellows.
         companions: further networks with their optimisers (a discriminator): whoever computes the losses gives each its
             own with `Learner.backward`, and the loop takes the steps.
+        optimizer: of the model's parameters; None for AdamW as the recipe's schedule says.
+        rate: images seen before a step -> its learning rate; None for `learning_rate` of the recipe's schedule.
 
     Raises:
         DatasetError: `out` holds a run with other settings, or not every process sees it.
@@ -96,6 +99,8 @@ class TrainingLoop:
         out: Path,
         processes: Processes,
         companions: Sequence[Learner] = (),
+        optimizer: torch.optim.Optimizer | None = None,
+        rate: Callable[[int], float] | None = None,
     ) -> None:
         self.model, self.out, self.processes, self.companions = model, out, processes, tuple(companions)
         self.schedule, self.run_options = recipe.schedule, recipe.run
@@ -105,10 +110,12 @@ class TrainingLoop:
         self._seconds = 0.0
         self._window = Window()
         schedule = self.schedule
+        self._rate = rate or partial(learning_rate, schedule)
         self._learner = Learner(
             name="model",
             module=model,
-            optimizer=torch.optim.AdamW(
+            optimizer=optimizer
+            or torch.optim.AdamW(
                 model.parameters(), lr=schedule.learning_rate, betas=schedule.betas, weight_decay=schedule.weight_decay
             ),
             passes=schedule.accumulate,
@@ -174,8 +181,11 @@ class TrainingLoop:
                         self._measure(journal, measure, reporter)
                     self.processes.wait()
                 late = time.monotonic() - last_saved >= 60 * options.checkpoint_minutes
-                if main and (stopping or last or late or self.step % options.checkpoint_every == 0):
-                    self.save()
+                if self._main_wishes(stopping or last or late or self.step % options.checkpoint_every == 0):
+                    for learner in self.companions:
+                        learner.before_save()
+                    if main:
+                        self.save()
                     last_saved = time.monotonic()
                 if stopping and not last:
                     self.processes.wait()
@@ -207,7 +217,7 @@ class TrainingLoop:
     ) -> tuple[dict[str, float], float, bool]:
         """Return the step's losses, its gradient's norm, and whether a process was asked to stop."""
         for group in self._learner.optimizer.param_groups:
-            group["lr"] = learning_rate(self.schedule, self.step * self.schedule.batch_size)
+            group["lr"] = self._rate(self.step * self.schedule.batch_size)
         for learner in (self._learner, *self.companions):
             learner.begin()
         sums: dict[str, Tensor] = {}
@@ -250,7 +260,7 @@ class TrainingLoop:
             "images": images,
             "seconds": round(self._seconds, 1),
             "eta_seconds": round(seconds_left, 1),
-            "learning_rate": learning_rate(self.schedule, images - batch_size),
+            "learning_rate": self._rate(images - batch_size),
             "images_per_second": rate,
             "data_wait_share": self._window.waited / self._window.seconds,
             **self._window.gradient(),
@@ -269,6 +279,10 @@ class TrainingLoop:
         reporter.training_note(
             f"step {self.step}: " + ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
         )
+
+    def _main_wishes(self, wish: bool) -> bool:
+        # Clocks differ: whether it is late is for one process to say.
+        return self.processes.everywhere(float(wish))[0] > 0
 
     def _portions_of(self, step: int) -> list[Portion]:
         return self.processes.portions(step, total=self.schedule.batch_size, passes=self.schedule.accumulate)
