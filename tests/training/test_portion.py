@@ -23,7 +23,7 @@ def test_every_sample_belongs_to_one_portion_and_a_pass_is_the_same_for_any_numb
     shared = [portions_of(3, total=total, passes=passes, process=p, processes=processes) for p in range(processes)]
     for number, whole_pass in enumerate(alone):
         parts = [places(portions[number]) for portions in shared]
-        assert sorted(sum(parts, [])) == places(whole_pass)
+        assert sorted(place for part in parts for place in part) == places(whole_pass)
         assert {len(part) for part in parts} == {size}
     assert sorted(place for portion in alone for place in places(portion)) == list(range(total))
 
