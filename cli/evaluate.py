@@ -1,15 +1,12 @@
 """`vec2face evaluate`: measure embedders, generators and sets of faces."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from vec2face_cli.evaluate_realism import realism
 from vec2face_cli.evaluate_sheets import sheets
-
-if TYPE_CHECKING:
-    from vec2face.evaluation.verification import VerificationResult
+from vec2face_cli.evaluate_verification import verification
 
 
 @click.group()
@@ -19,50 +16,7 @@ def evaluate() -> None:
 
 evaluate.add_command(realism)
 evaluate.add_command(sheets)
-
-
-@evaluate.command()
-@click.argument("embedder")
-@click.argument("bin_file", metavar="BIN", type=click.Path(path_type=Path))
-@click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Images in one pass.")
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures to this file as well.")
-def verification(embedder: str, bin_file: Path, batch_size: int, device: str, json_file: Path | None) -> None:
-    """Measure EMBEDDER (registry name, folder, ONNX file or hub id) on BIN, a verification set in insightface's format.
-
-    Ten-fold accuracy of pairs, with the sum of an image's and its mirror image's embedding. No code in BIN is run.
-
-    \b
-    Example:
-      vec2face evaluate verification embedded lfw.bin --json lfw.json
-    """
-    from vec2face.checkpoints import load_embedder
-    from vec2face.evaluation.embeddings import move
-    from vec2face.evaluation.verification import evaluate_verification, read_verification_set
-    from vec2face.fileio.atomic import write_json
-    from vec2face_cli.progress import TerminalProgress
-
-    pairs = read_verification_set(bin_file)
-    network = move(load_embedder(embedder), device)
-    with TerminalProgress() as progress:
-        result = evaluate_verification(network, pairs, batch_size=batch_size, progress=progress)
-    if json_file is not None:
-        write_json(json_file, result.to_dict())
-    _print(result)
-
-
-def _print(result: "VerificationResult") -> None:
-    accuracy, val = result.accuracy, result.val
-    click.echo(f"{result.embedder} on {result.name}: {result.pairs:,} pairs, {result.genuine:,} of one person")
-    click.echo(f"accuracy    {100 * accuracy.mean:.2f} +- {100 * accuracy.std:.2f} %  (10 folds)")
-    click.echo(
-        f"VAL         {100 * val.mean:.2f} +- {100 * val.std:.2f} %  at FAR {val.target_far:g} (met: {val.far:.2g})"
-    )
-    for far, tar in result.tar_at_far.items():
-        text = "too few pairs of different people to tell" if tar is None else f"{100 * tar:.2f} %"
-        click.echo(f"TAR         {text}  at FAR {far}")
-    click.echo(f"EER         {100 * result.eer:.2f} %")
-    click.echo(f"AUC         {result.auc:.5f}")
+evaluate.add_command(verification)
 
 
 @evaluate.command("operating-points")

@@ -118,6 +118,11 @@ def read_pickled_pairs(path: Path) -> tuple[list[bytes], list[bool]]:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}.") from None
+    return unpickle_pairs(data, path)
+
+
+def unpickle_pairs(data: bytes, path: Path) -> tuple[list[bytes], list[bool]]:
+    """Read the bytes of such a file; as `read_pickled_pairs`, and `path` names it in messages."""
     try:
         # encoding="bytes" gives Python 2's strings, in which old sets hold their images, as bytes.
         content = _Unpickler(io.BytesIO(data), encoding="bytes").load()

@@ -1,12 +1,14 @@
-"""Plots of an audit as PNG files, drawn without pyplot, so that no global state is touched."""
+"""Plots of audits and evaluations as PNG files, drawn without pyplot, so that no global state is touched."""
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vec2face.evaluation.rates import OperatingCurve
 from vec2face.fileio.atomic import write_bytes
 
 if TYPE_CHECKING:
@@ -62,6 +64,54 @@ def plot_by_sigma(path: Path, cosines: NDArray[np.floating], sigma: NDArray[np.f
     axes.set_xlabel("cosine of the image's embedding to its identity's vector")
     axes.set_ylabel("density")
     axes.legend(frameon=False, fontsize=8.5, loc="upper left")
+    _save(figure, path)
+
+
+def plot_roc(path: Path, curves: Mapping[str, OperatingCurve], *, title: str) -> None:
+    """True against false accept rate of each named set, the latter logarithmic. Raises `StorageError`."""
+    import matplotlib
+
+    figure, axes = _axes(title)
+    colors = matplotlib.colormaps["viridis"](np.linspace(0.05, 0.85, len(curves)))
+    lowest = min(1.0 / curve.impostor for curve in curves.values())
+    for (name, curve), color in zip(curves.items(), colors, strict=True):
+        shown = curve.fmr > 0  # zero has no place on a logarithmic axis
+        axes.step(curve.fmr[shown], 1.0 - curve.fnmr[shown], where="post", color=color, linewidth=1.6, label=name)
+    axes.set_xscale("log")
+    axes.set_xlim(lowest, 1.0)
+    axes.set_xlabel("false accept rate")
+    axes.set_ylabel("true accept rate")
+    axes.legend(frameon=False, fontsize=8.5, loc="lower right")
+    _save(figure, path)
+
+
+def plot_cmc(path: Path, rates: NDArray[np.floating], *, title: str) -> None:
+    """Share of probes (R,) whose person is among the first 1 to R of the gallery. Raises `StorageError`."""
+    figure, axes = _axes(title)
+    axes.plot(np.arange(1, len(rates) + 1), rates, color=GENUINE, linewidth=1.6)
+    axes.set_xscale("log")
+    axes.set_xlabel("rank")
+    axes.set_ylabel("share of probes identified")
+    _save(figure, path)
+
+
+def plot_comparison(path: Path, values: Mapping[str, tuple[float, bool]], *, label: str) -> None:
+    """Bars of figures in percent by name, highest first, each with whether it is ours. Raises `StorageError`."""
+    from matplotlib.figure import Figure
+
+    ranked = sorted(values.items(), key=lambda entry: entry[1][0])
+    figure = Figure(figsize=(SIZE[0] + 1, 0.9 + 0.19 * len(ranked)), dpi=DPI, layout="constrained")
+    axes = figure.add_subplot()
+    names = [name for name, _ in ranked]
+    scores = [score for _, (score, _) in ranked]
+    axes.barh(names, scores, color=[IMPOSTOR if ours else GENUINE for _, (_, ours) in ranked], height=0.7)
+    for place, score in enumerate(scores):
+        axes.text(score, place, f" {score:.2f}", va="center", fontsize=7, color=INK)
+    low = min(scores)
+    axes.set_xlim(low - 0.08 * (100 - low) - 1, 100.5)
+    axes.set_xlabel(f"{label}, %")
+    axes.tick_params(labelsize=7)
+    axes.spines[["top", "right"]].set_visible(False)
     _save(figure, path)
 
 

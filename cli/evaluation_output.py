@@ -1,0 +1,40 @@
+"""Where `vec2face evaluate` writes results: a folder, a JSON file, or both."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vec2face.cards.benchmark import Document
+
+
+def prepare_output(out: Path | None, json_file: Path | None, *, overwrite: bool) -> None:
+    """Refuse, before any work, outputs that stand there already or cannot be written.
+
+    Raises:
+        InputError: `out` holds a result and `overwrite` is not asked for.
+        StorageError: a folder cannot be written.
+    """
+    from vec2face.errors import InputError
+    from vec2face.fileio.outputs import require_writable
+
+    if out is not None:
+        if out.is_file():
+            raise InputError(f"{out} is a file; --out names a folder.")
+        if (out / "result.json").exists() and not overwrite:
+            raise InputError(f"{out} already holds a result.json; choose another folder or add --overwrite.")
+        require_writable(out, output=out)
+    if json_file is not None:
+        require_writable(json_file.resolve().parent, output=json_file)
+
+
+def write_output(facts: Mapping[str, Any], document: "Document", out: Path | None, json_file: Path | None) -> None:
+    """Write `result.json`, `result.md` and `result.html` to `out`, and the facts to `json_file`, where asked for."""
+    from vec2face.cards.benchmark import write_document
+    from vec2face.fileio.atomic import write_json
+
+    if json_file is not None:
+        write_json(json_file, facts)
+    if out is not None:
+        write_document(document, out, "result")
+        write_json(out / "result.json", facts)  # last: it says that the result is whole
