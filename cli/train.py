@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from vec2face_cli.train_ablation import ablation
+
 if TYPE_CHECKING:
     from vec2face.config.training import TrainingRecipe
     from vec2face.models.embedders.base import FaceEmbedder
@@ -16,6 +18,9 @@ RecipeT = TypeVar("RecipeT", bound="TrainingRecipe")
 @click.group()
 def train() -> None:
     """Train an embedder or a generator; the same command resumes a stopped run."""
+
+
+train.add_command(ablation)
 
 
 def _compact(embedder: "FaceEmbedder", ref: str) -> "CompactEmbedder":
@@ -104,30 +109,58 @@ def embedder(
 
 @train.command()
 @click.argument("recipe")
-@_PACK
+@click.option("--data", "pack", type=click.Path(path_type=Path, file_okay=False), help="Face pack to train on.")
 @_OUT
 @_DEVICE
 @_TENSORBOARD
 @click.option("--embedder", "embedder_ref", default="embedded", show_default=True, help="Loss network: name or folder.")
+@click.option("--teacher", "teacher_ref", default=None, help="Generator to distil, for a recipe of that kind.")
 @click.option("--judge", "judge_ref", default=None, help="A recogniser that takes no part; its cosine is reported.")
 @click.option(
     "--initial", type=click.Path(path_type=Path, exists=True), default=None, help="Generator folder to start from."
 )
 def generator(
     recipe: str,
-    pack: Path,
+    pack: Path | None,
     out: Path,
     device: str,
     tensorboard: bool,
     embedder_ref: str,
+    teacher_ref: str | None,
     judge_ref: str | None,
     initial: Path | None,
 ) -> None:
     """Train a generator to rebuild the faces of a pack from their vectors, as RECIPE (a file or a shipped name) says.
 
-    Example: vec2face train generator embedded --data PACK --embedder EMBEDDER --out RUN
+    With --teacher, train it to render what another generator does; that needs no face pack unless RECIPE says so.
+
+    \b
+    Examples:
+      vec2face train generator embedded --data PACK --embedder EMBEDDER --out RUN
+      vec2face train generator base-to-small --teacher vec2face-base --embedder arcface-r100-glint360k --out RUN
     """
     from vec2face.config.library import load_recipe
+
+    if teacher_ref is not None:
+        if initial is not None:
+            raise click.UsageError("--initial has no effect with --teacher: a student begins with random weights.")
+
+        from vec2face.config.distillation import DistillRecipe
+        from vec2face_cli.train_distilled import train_distilled
+
+        train_distilled(
+            _wanting_tensorboard(load_recipe(recipe, DistillRecipe), tensorboard),
+            teacher_ref=teacher_ref,
+            pack=pack,
+            out=out,
+            embedder_ref=embedder_ref,
+            judge_ref=judge_ref,
+            device=device,
+        )
+        return
+    if pack is None:
+        raise click.UsageError("name the face pack to train on with --data, or a generator to distil with --teacher.")
+
     from vec2face.config.training import GeneratorRecipe
 
     values = _wanting_tensorboard(load_recipe(recipe, GeneratorRecipe), tensorboard)

@@ -23,6 +23,8 @@ KINDS: Mapping[str, str] = {
     "pack": "vec2face.config.training:PackRecipe",
     "train_embedder": "vec2face.config.training:EmbedderRecipe",
     "train_generator": "vec2face.config.training:GeneratorRecipe",
+    "distill_generator": "vec2face.config.distillation:DistillRecipe",
+    "ablation": "vec2face.config.ablation:AblationRecipe",
 }
 
 _PACKAGE = "vec2face_recipes"

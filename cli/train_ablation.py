@@ -1,0 +1,46 @@
+"""`vec2face train ablation`: what each ingredient of a generator's training is worth."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("recipe")
+@click.option(
+    "--data",
+    "pack",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Face pack; it must hold people out.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="Folder of the ablation; resumed if it holds one."
+)
+@click.option("--embedder", default="embedded", show_default=True, help="Loss network: name or folder.")
+@click.option("--judge", required=True, help="A recogniser that takes no part in any training.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+def ablation(recipe: str, pack: Path, out: Path, embedder: str, judge: str, device: str) -> None:
+    """Train a generator with and without each ingredient that RECIPE names, and compare on held-out faces.
+
+    The table so far stands in OUT/ablation.md after each training; the same command goes on where it stopped.
+
+    \b
+    Example:
+      vec2face train ablation embedded --data PACK --judge JUDGE --out ABLATION
+    """
+    from vec2face.config.ablation import AblationRecipe, trials
+    from vec2face.config.library import load_recipe
+
+    values = load_recipe(recipe, AblationRecipe)
+    trials(values)  # every problem of every variant is named before torch is loaded
+
+    from vec2face.ablation import markdown_table, run_ablation
+    from vec2face_cli.training_progress import resumable, training_progress
+
+    with resumable(out), training_progress("ablation") as reporter:
+        results = run_ablation(
+            values, pack=pack, out=out, embedder=embedder, judge=judge, reporter=reporter, device=device
+        )
+    click.echo(markdown_table(results))
+    click.echo(f"Table: {out / 'ablation.md'}; sheet: {out / 'ablation.png'}")
