@@ -4,10 +4,17 @@ from pathlib import Path
 
 import click
 
+from vec2face_cli.data_make_bin import make_bin
+from vec2face_cli.data_make_pairs import make_pairs
+
 
 @click.group()
 def data() -> None:
     """Prepare face images for training."""
+
+
+data.add_command(make_bin)
+data.add_command(make_pairs)
 
 
 @data.command()
