@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from PIL import Image
 
@@ -34,6 +35,39 @@ def test_sheets_have_a_face_for_each_person_and_image(tiny_generator_dir: Path, 
     assert seen == [*((number, 1) for number in range(9)), (0, 10)]
     assert found.people.height > 2 * 112
     assert found.person.height > 2 * 112
+
+
+def test_a_showcase_is_what_a_dataset_of_the_same_identities_shows(tmp_path: Path):
+    from vec2face.config.generation import GenerateRecipe
+    from vec2face.generation.noise import draw
+    from vec2face.generation.plan import BankFacts, GeneratorFacts, make_plan
+
+    torch.manual_seed(0)
+    sizes = {"widths": (8, 8, 8, 8), "depths": (1, 1, 1, 1)}
+    generator = Vec2FaceGenerator.from_size(
+        "small", width=16, encoder_depth=1, decoder_depth=1, latent_channels=8, decoder_options=sizes, appearance_dim=3
+    ).eval()
+    seen = []
+    forward = generator.forward
+    generator.forward = lambda features, **draws: seen.append((features, draws)) or forward(features, **draws)
+    bank = bank_of(2)
+    draw_showcase(generator, bank, images=6, seed=4)
+    config = generator.config
+    facts = GeneratorFacts(
+        sha256="0" * 64,
+        feature_dim=128,
+        feature_space=config.feature_space,
+        sigma_unit=config.sigma_unit,
+        sampling_mask=dict(config.sampling_mask),
+        appearance_dim=3,
+    )
+    recipe = GenerateRecipe.model_validate({"seed": 4, "images_per_identity": 6})
+    plan = make_plan(recipe, bank=BankFacts("0" * 64, 2, 128), generator=facts, request={})
+    expected = draw(plan, bank.vectors[0], 0, 0, 6)
+    features, draws = seen[-1]
+    np.testing.assert_array_equal(features, expected.features)
+    for name in ("mask_noise", "mask_rate", "appearance"):
+        np.testing.assert_array_equal(draws[name], getattr(expected, name))
 
 
 def test_what_does_not_fit_is_refused(tiny_generator_dir: Path):

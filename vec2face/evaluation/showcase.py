@@ -1,7 +1,7 @@
 """The contact sheets that show what a generator can do: sampled people, and many images of one of them.
 
-Vectors, perturbations and masks are drawn as a dataset draws them (`vec2face.identities.variation`, `draw_masks`), so
-that the sheets show what `vec2face generate` would make of the same identities under the same seed.
+Perturbations, masks and appearance codes are drawn as a dataset draws them, so that the sheets show what
+`vec2face generate` would make of the same identities under the same seed.
 """
 
 from collections.abc import Sequence
@@ -21,6 +21,7 @@ from vec2face.identities.variation import perturb_identity, sigma_schedule
 from vec2face.models.generator.generator import Vec2FaceGenerator
 from vec2face.models.generator.masking import draw_masks
 from vec2face.models.pixels import to_pixels
+from vec2face.seeding import rng_for
 
 COLUMNS = 8
 BATCH = 32
@@ -83,6 +84,7 @@ def _render(
     generator: Vec2FaceGenerator, vectors: NDArray[np.float32], *, identity: int, images: Sequence[int], seed: int
 ) -> list[NDArray[np.uint8]]:
     noise, rate = draw_masks(seed, identity, images, generator.config.sampling_mask)
+    codes = _appearance(generator.config.appearance_dim, identity=identity, images=images, seed=seed)
     pixels = []
     for start in range(0, len(vectors), BATCH):
         part = slice(start, start + BATCH)
@@ -90,6 +92,12 @@ def _render(
             torch.from_numpy(vectors[part].copy()),
             mask_noise=torch.from_numpy(noise[part]),
             mask_rate=torch.from_numpy(rate[part]),
+            appearance=torch.from_numpy(codes[part]) if codes.shape[1] else None,
         )
         pixels += list(to_pixels(output.image).numpy())
     return pixels
+
+
+def _appearance(width: int, *, identity: int, images: Sequence[int], seed: int) -> NDArray[np.float32]:
+    codes = [rng_for(seed, "appearance", identity, image).standard_normal(width, np.float32) for image in images]
+    return np.stack(codes)

@@ -84,8 +84,9 @@ def distil_generator(
         seed=recipe.run.seed,
     )
     student = Student(new_student(recipe, teacher, mask), teacher_width=teacher.config.width)
-    for network in (student, teacher.eval().requires_grad_(False)):
-        network.to(device=processes.device, memory_format=torch.channels_last)
+    for generator in (student.generator, teacher.eval().requires_grad_(False)):
+        generator.to(device=processes.device, memory_format=torch.channels_last)
+    student.to(processes.device)
     learner = _discriminator(recipe, teacher, critic, processes)
     step = _step(recipe, teacher, student, mask["min"], embedder, critic, lpips, learner, processes.device)
     loop = TrainingLoop(
@@ -191,7 +192,7 @@ def _discriminator(
         condition_dim=teacher.config.feature_dim,
         seed=recipe.run.seed,
     )
-    discriminator.to(device=processes.device, memory_format=torch.channels_last)
+    discriminator.to(processes.device)
     return Learner(
         name="discriminator",
         module=discriminator,

@@ -34,7 +34,13 @@ class Student(nn.Module):
         width = generator.config.width
 
         def to_teacher() -> nn.Module:
-            return nn.Identity() if width == teacher_width else nn.Linear(width, teacher_width)
+            if width == teacher_width:
+                return nn.Identity()
+            # Nearly nothing at first: a teacher's tokens may vary little, and a random map of others would overshoot.
+            linear = nn.Linear(width, teacher_width)
+            nn.init.normal_(linear.weight, std=0.1 * width**-0.5)
+            nn.init.zeros_(linear.bias)
+            return linear
 
         self.tokens_to_teacher, self.token_map_to_teacher = to_teacher(), to_teacher()
 

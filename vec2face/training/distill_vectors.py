@@ -127,7 +127,7 @@ class RequestStream:
         codes = rng_for(seed, "distill-appearance", step).standard_normal((total, self._appearance_dim), np.float32)
         perturbed = [
             self._perturbed(vectors[place], rng_for(seed, "distill-variation", step, place))
-            for place in portion.of(np.arange(total))
+            for place in portion.of(range(total))
         ]
         return Requests(
             torch.from_numpy(np.stack(perturbed)),
