@@ -16,6 +16,8 @@ from vec2face.training.embedder import train_embedder
 from .conftest import SilentReporter
 from .test_runs import embedder_recipe, generator_recipe, run_generator
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
 PROGRAM = Path(__file__).with_name("launched.py")
 
 
@@ -41,7 +43,7 @@ def launch(kind: str, recipe: EmbedderRecipe | GeneratorRecipe, pack: Path, fold
         for rank in range(2)
     ]
     try:
-        ends = [child.communicate(timeout=240) for child in children]
+        ends = [child.communicate(timeout=1100) for child in children]
     finally:
         for child in children:
             child.kill()
@@ -58,7 +60,6 @@ def assert_alike(told: list[dict[str, float]], expected: list[dict[str, float]])
     assert told[0] == pytest.approx(expected[0], rel=1e-5), "before the weights part by rounding"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_an_embedder_is_trained_alike_by_one_process_and_by_two(pack: Path, tmp_path: Path, accumulate: int) -> None:
     schedule = Schedule(images=16, batch_size=4, learning_rate=1e-3, accumulate=accumulate)
@@ -76,9 +77,8 @@ def test_an_embedder_is_trained_alike_by_one_process_and_by_two(pack: Path, tmp_
     assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4, 4]
 
 
-@pytest.mark.slow
 def test_a_generator_is_trained_alike_by_one_process_and_by_two(pack: Path, tmp_path: Path) -> None:
-    """With mixtures, masked means and a discriminator of its own, and going on from one process with two."""
+    """With mixtures, masked means and a discriminator that learns beside it."""
     recipe = generator_recipe()
     recipe = recipe.model_copy(
         update={

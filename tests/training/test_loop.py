@@ -5,7 +5,6 @@ import math
 import os
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,22 +139,6 @@ def test_a_journal_line_reports_each_loss_by_the_steps_that_had_it_and_the_pace(
     assert all(0 <= line["data_wait_share"] <= 1 and line["images_per_second"] > 0 for line in paces)
     assert [line["seconds"] for line in paces] == sorted(line["seconds"] for line in paces)
     assert paces[-1]["eta_seconds"] == 0
-
-
-def test_waiting_for_data_is_counted(tmp_path: Path) -> None:
-    loop = small_loop(tmp_path, recipe(images=16, log_every=4))
-
-    def slow(portion: Portion) -> Points:
-        time.sleep(0.02)
-        return read(portion)
-
-    summary = loop.run(
-        slow,
-        lambda batch, portion: {"fit": loop.model(batch.values).square().mean()},
-        measure=lambda average, step: {},
-        reporter=SilentReporter(),
-    )
-    assert summary.last["data_wait_share"] > 0.5
 
 
 @pytest.mark.usefixtures("handlers")
