@@ -53,7 +53,7 @@ def test_a_resumed_run_does_not_sample_again(
     make_recipe: MakeRecipe, make_dataset: MakeDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_dataset(make_recipe(), tmp_path)
-    monkeypatch.setattr(inputs, "sample", None)  # calling it would fail
+    monkeypatch.setattr(inputs, "draw_apart", None)  # calling it would fail
     make_dataset(make_recipe(), tmp_path)
     with pytest.raises(TypeError):
         make_dataset(make_recipe(seed=4), tmp_path)

@@ -7,6 +7,7 @@ import pytest
 
 from vec2face.config.generation import GenerateRecipe
 from vec2face.errors import ConfigError, DatasetError
+from vec2face.fileio.atomic import fingerprint
 from vec2face.generation.recipe import find_recipe
 
 NO_CHANGES: dict[str, object] = {"seed": None, "identities": {"photos": {"paths": None}, "count": None}, "image": {}}
@@ -41,10 +42,21 @@ def test_a_format_without_quality_takes_the_place_of_one_with(tmp_path: Path) ->
 
 
 def test_the_recipe_of_the_dataset_is_taken_where_none_is_given(tmp_path: Path) -> None:
-    description = {"format": 1, "fingerprint": "", "determinants": {}, "identities": {}, "images": 0, "shards": 0}
+    description = {
+        "format": 1,
+        "fingerprint": fingerprint({}),
+        "determinants": {},
+        "identities": {},
+        "images": 0,
+        "shards": 1,
+    }
     description["recipe"] = GenerateRecipe(seed=12).resolved().model_dump(mode="json")
     (tmp_path / "dataset.json").write_text(json.dumps(description))
     assert find_recipe(None, tmp_path, changes={}) == GenerateRecipe(seed=12).resolved()
+    # Written before there was a choice of method: by rejection.
+    del description["recipe"]["identities"]["method"]
+    (tmp_path / "dataset.json").write_text(json.dumps(description))
+    assert find_recipe(None, tmp_path, changes={}).identities.method == "reject"
     (tmp_path / "dataset.json").write_text("{}")
     with pytest.raises(DatasetError, match="damaged"):
         find_recipe(None, tmp_path, changes={})

@@ -11,12 +11,23 @@ MAX_IDENTITIES = 10_000_000  # the identity field of an image's key has seven di
 MAX_IMAGES_PER_IDENTITY = 10_000  # its image field has four
 DEFAULT_JPEG_QUALITY = 95
 DEFAULT_CEILING = 0.3  # cosine that two sampled identities stay below
+MOST_IMAGES_TRIED = 20  # of an identity, unless more are asked for
+DEFAULT_RATE = 1e-4  # false match rate that people keep apart by as rendered
 
 MAX_BATCH_SIZE = 65_536  # beyond any machine's memory
 MAX_THREADS = 1_024  # beyond any machine's cores
 
 Count = Annotated[int, Field(ge=1)]
 IdentityCount = Annotated[int, Field(ge=1, le=MAX_IDENTITIES)]
+
+
+def default_method(source: str | None) -> Literal["pack", "reject"]:
+    """Return how candidates of a source are kept apart unless the user says otherwise.
+
+    Candidates that are distributed as real features are crowded, and far more fit when they are packed. Isotropic ones
+    of many features keep apart by themselves, and the vectors of a file are not ours to move.
+    """
+    return "pack" if source == "pca" else "reject"
 
 
 class Photos(Schema):
@@ -29,6 +40,48 @@ class Photos(Schema):
     embedder: str | None = Field(
         None, description="embedder of the generator's feature space; null: the known one of that name"
     )
+
+
+class RenderedSelection(Schema):
+    """Choosing identities by what the generator makes of them; more are tried than are wanted."""
+
+    embedder: str | None = Field(
+        None, description="embedder that sees the pictures; null: that of the generator's feature space"
+    )
+    ceiling: float | None = Field(
+        None, gt=-1, le=1, description="cosine that two people's centres stay below; null: by false_match_rate"
+    )
+    false_match_rate: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description=f"share of strangers taken for one person, resolved by the embedder; null: {DEFAULT_RATE:g}",
+    )
+    consistency: float | None = Field(
+        None, ge=-1, lt=1, description="cosine that centre and own vector reach; null: the ceiling"
+    )
+    images: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_IMAGES_PER_IDENTITY,
+        description=f"images tried of each; null: all that the dataset will have, up to {MOST_IMAGES_TRIED}",
+    )
+    spare: float = Field(1.0, ge=0, le=100, description="candidates beyond the identities wanted, as a share of them")
+
+    @model_validator(mode="after")
+    def _one_ceiling(self) -> "RenderedSelection":
+        if self.ceiling is not None and self.false_match_rate is not None:
+            raise ValueError("ceiling and false_match_rate exclude each other; keep one")
+        return self
+
+    @property
+    def rate(self) -> float:
+        """The false match rate, with the value that null stands for; it counts where no ceiling is given."""
+        return DEFAULT_RATE if self.false_match_rate is None else self.false_match_rate
+
+    def images_tried(self, images_per_identity: int) -> int:
+        """Return the images tried of each identity, with what null stands for."""
+        return min(MOST_IMAGES_TRIED, images_per_identity) if self.images is None else self.images
 
 
 class Identities(Schema):
@@ -50,6 +103,13 @@ class Identities(Schema):
     ceiling: float | None = Field(
         None, gt=-1, le=1, description=f"cosine that two sampled identities stay below; null: {DEFAULT_CEILING}"
     )
+    method: Literal["pack", "reject"] | None = Field(
+        None,
+        description="pack: move candidates apart; reject: leave out those too close; null: pack from pca, or reject",
+    )
+    rendered: RenderedSelection | None = Field(
+        None, description="choose by what the generator makes of them; null: by their vectors alone"
+    )
 
     @model_validator(mode="after")
     def _one_origin(self) -> "Identities":
@@ -63,8 +123,12 @@ class Identities(Schema):
                 problems.append(f"{name} belongs to source: {owner}")
         if self.sampled_from == "file" and self.candidates is None:
             problems.append("source: file needs candidates, the path of the vectors")
-        if self.sampled_from is None and self.ceiling is not None:
-            problems.append("ceiling belongs to sampling; a bank or photographs are taken as they are")
+        if self.sampled_from is None:
+            for name in ("ceiling", "method", "rendered"):
+                if getattr(self, name) is not None:
+                    problems.append(f"{name} belongs to sampling; a bank or photographs are taken as they are")
+        if self.sampled_from == "file" and self.method == "pack":
+            problems.append("method: pack moves vectors; those of a file are chosen by reject")
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -80,12 +144,17 @@ class Identities(Schema):
         """Return count and ceiling of a sampling, with the values that null stands for."""
         return (100 if self.count is None else self.count, DEFAULT_CEILING if self.ceiling is None else self.ceiling)
 
+    def sampling_method(self) -> Literal["pack", "reject"]:
+        """Return how a sampling keeps identities apart, with what null stands for."""
+        return self.method or default_method(self.sampled_from)
+
     def resolved(self) -> "Identities":
         """Return the same request with the values that null stands for."""
         if self.sampled_from is None:
             return self
         count, ceiling = self.sampling()
-        return self.model_copy(update={"source": self.sampled_from, "count": count, "ceiling": ceiling})
+        values = {"source": self.sampled_from, "count": count, "ceiling": ceiling, "method": self.sampling_method()}
+        return self.model_copy(update=values)
 
 
 class SigmaShare(Schema):

@@ -13,7 +13,8 @@ from vec2face.generation.folder import DatasetFolder, check_destination, read_de
 from vec2face.generation.plan import BankFacts, GeneratorFacts, Plan, make_plan
 from vec2face.generation.reference import bank_from_photos
 from vec2face.generation.render import require_device
-from vec2face.identities import IdentityBank, sample
+from vec2face.generation.select import candidates_for, select_rendered
+from vec2face.identities import IdentityBank, draw_apart
 from vec2face.identities.sources import CandidateSource, FileSource, GaussianSource, PcaSource
 from vec2face.identities.statistics import EMBEDDED_STATISTICS
 from vec2face.progress import ProgressReporter, SilentProgress
@@ -76,15 +77,13 @@ def _new_bank(recipe: GenerateRecipe, generator: GeneratorFacts, progress: Progr
     # Before sampling, which may take long.
     IdentityBank(source.candidates(recipe.seed, 0, 1), ("0",)).require_width("the generator", generator.feature_dim)
     count, ceiling = identities.sampling()
-    progress.begin("choosing identities", total=count, unit="identities")
-    accepted = 0
-
-    def report(fitting: int, tried: int) -> None:
-        nonlocal accepted
-        progress.advance(fitting - accepted, note=f"{tried} candidates tried")
-        accepted = fitting
-
-    return sample(source, count=count, ceiling=ceiling, seed=recipe.seed, progress=report)
+    rendered = identities.rendered
+    tried = count if rendered is None else candidates_for(count, rendered)
+    method = identities.sampling_method()
+    bank = draw_apart(source, method=method, count=tried, ceiling=ceiling, seed=recipe.seed, progress=progress)
+    if rendered is None:
+        return bank
+    return select_rendered(bank, recipe, generator, count=count, wanted=rendered, progress=progress)
 
 
 def _source(recipe: GenerateRecipe, generator: GeneratorFacts) -> CandidateSource:
@@ -118,7 +117,7 @@ def _request(recipe: GenerateRecipe, recorded: Mapping[str, Any]) -> dict[str, A
         "detector": photos.detector if photos else None,
     }
     known = recorded.get("files", {})
-    return {
+    request = {
         "seed": recipe.seed if identities.sampled_from else None,
         "weights": recipe.weights if photos or identities.sampled_from == "gaussian" else None,
         "section": identities.model_dump(mode="json"),
@@ -126,6 +125,12 @@ def _request(recipe: GenerateRecipe, recorded: Mapping[str, Any]) -> dict[str, A
             name: sha256_file(path) if path.is_file() else known.get(name) for name, path in files.items() if path
         },
     }
+    if identities.rendered is not None:
+        request["rendering"] = {
+            "weights": digest(recipe.weights, kind="generator"),
+            **recipe.model_dump(mode="json", include={"images_per_identity", "variation", "mask", "compute"}),
+        }
+    return request
 
 
 def _recorded_identities(folder: DatasetFolder) -> dict[str, Any]:
@@ -134,11 +139,19 @@ def _recorded_identities(folder: DatasetFolder) -> dict[str, Any]:
     return dict(read_description(folder)["identities"])
 
 
+def _later_keys(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys that the section of an older dataset lacks, with what it meant."""
+    return {"method": "reject" if section["source"] is not None else None, "rendered": None}
+
+
 def _kept_bank(folder: DatasetFolder, recorded: Mapping[str, Any], request: Mapping[str, Any]) -> IdentityBank | None:
     """Return the bank in the folder if it is what `request` would give; photographs are always read anew."""
     if not recorded or request["section"]["photos"] is not None or not folder.identities.is_file():
         return None
-    before = {**recorded["request"], "section": {**recorded["request"]["section"], "count": None}}
+    before = {
+        **recorded["request"],
+        "section": {**_later_keys(recorded["request"]["section"]), **recorded["request"]["section"], "count": None},
+    }
     now = {**request, "section": {**request["section"], "count": None}}
     same_count = request["section"]["count"] in (recorded["request"]["section"]["count"], recorded["count"])
     if before != now or not same_count:

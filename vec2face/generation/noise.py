@@ -91,8 +91,9 @@ def draw_batches(plan: Plan, shard: ShardPlan, bank: BankSlices) -> Iterator[Dra
             identity = shard.first_identity + row
             parts.append(draw(plan, bank.rows(identity, 1)[0], identity, image, taken))
             start += taken
-        yield _join(parts)
+        yield join(parts)
 
 
-def _join(parts: list[Draws]) -> Draws:
+def join(parts: list[Draws]) -> Draws:
+    """Put draws one after another."""
     return Draws(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in Draws.__annotations__})

@@ -31,7 +31,7 @@ def find_recipe(reference: str | None, out: Path, *, changes: Mapping[str, Any])
     if reference is not None:
         values, where = recipe_values(reference, kind="generate")
     elif folder.description.exists():
-        values, where = dict(read_description(folder)["recipe"]), str(folder.description)
+        values, where = _recorded(read_description(folder)["recipe"]), str(folder.description)
     else:
         values, where = {}, "options"
     if given and where != "options":
@@ -42,6 +42,14 @@ def find_recipe(reference: str | None, out: Path, *, changes: Mapping[str, Any])
         # A quality in the recipe was meant for the format in the recipe.
         values = {**values, "image": {}}
     return parse(GenerateRecipe, _merged(values, given), where=where)
+
+
+def _recorded(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the recipe of a dataset; one written before there was a choice of method was sampled by rejection."""
+    identities = dict(recipe["identities"])
+    if identities.get("source") is not None:
+        identities.setdefault("method", "reject")
+    return {**recipe, "identities": identities}
 
 
 def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,19 +26,26 @@ def bank_from_photos(photos: Photos, *, feature_space: str, threads: int) -> Ide
         ContractError: no embedder of that feature space is known and none is given.
     """
     detector = open_detector(photos.detector) if photos.detector else None
-    embedder = _embedder(photos, feature_space)
+    _, embedder = embedder_of_space(photos.embedder, feature_space)
     faces = read_reference_faces(photos.paths, detector)
     with torch_threads(threads):
         return bank_from_faces([face.name for face in faces], [face.pixels for face in faces], embedder)
 
 
-def _embedder(photos: Photos, feature_space: str) -> FaceEmbedder:
-    if photos.embedder is not None:
-        return load_embedder(photos.embedder)
-    embedder = load_embedder(feature_space if feature_space in ENTRIES else "embedded")
+def embedder_of_space(reference: str | None, feature_space: str) -> tuple[str, FaceEmbedder]:
+    """Return an embedder and its reference: the named one, or the known one of a feature space.
+
+    Raises:
+        WeightsError: the embedder cannot be loaded.
+        ContractError: none is named, and none of that feature space is known.
+    """
+    if reference is not None:
+        return reference, load_embedder(reference)
+    known = feature_space if feature_space in ENTRIES else "embedded"
+    embedder = load_embedder(known)
     if embedder.name != feature_space:
         raise ContractError(
             f"the generator takes vectors of the embedder {feature_space!r}, which is not known here; "
             "name it by its folder or ONNX file with --embedder."
         )
-    return embedder
+    return known, embedder

@@ -58,6 +58,15 @@ class IdentityBank:
         """Number of features per vector, D."""
         return int(self.vectors.shape[1])
 
+    def subset(self, rows: np.ndarray, facts: dict[str, Any]) -> "IdentityBank":
+        """Return the identities `rows` `(M,)`, in that order, with `facts` added to the provenance.
+
+        Names are kept; identities that were called by number are numbered anew.
+        """
+        numbered = self.ids == numbered_ids(len(self))
+        ids = numbered_ids(len(rows)) if numbered else tuple(self.ids[row] for row in rows)
+        return IdentityBank(self.vectors[rows], ids, {**self.provenance, **facts})
+
     def require_width(self, other: str, width: int) -> None:
         """Raise `ContractError` unless the vectors have `width` features, as `other` needs."""
         require_same_width("the identity bank", self.width, other, width)
