@@ -23,6 +23,7 @@ KINDS: Mapping[str, str] = {
     "pack": "vec2face.config.training:PackRecipe",
     "train_embedder": "vec2face.config.training:EmbedderRecipe",
     "train_generator": "vec2face.config.training:GeneratorRecipe",
+    "train_recognizer": "vec2face.config.recognition:RecognizerRecipe",
     "distill_generator": "vec2face.config.distillation:DistillRecipe",
     "ablation": "vec2face.config.ablation:AblationRecipe",
 }

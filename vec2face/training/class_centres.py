@@ -113,7 +113,7 @@ class CentreLearner(Learner):
         self._gradient = for_centres if self._gradient is None else self._gradient + for_centres
         # The learner of the network averages gradients over processes, where this loss is of all of them.
         mine = for_values[self._processes.index * len(embeddings) :][: len(embeddings)] * self._processes.count
-        loss_with_gradient: Tensor = _GivenGradient.apply(embeddings, loss, mine)  # type: ignore[no-untyped-call]
+        loss_with_gradient: Tensor = _GivenGradient.apply(embeddings, loss, mine)
         return loss_with_gradient
 
     def finish(self) -> float:

@@ -140,4 +140,4 @@ def _boxes(
     height, width = heights[first].astype(np.int64), widths[first].astype(np.int64)
     top = (places[:, 0] * (size - height + 1)).astype(np.int64)
     left = (places[:, 1] * (size - width + 1)).astype(np.int64)
-    return np.stack([top, left, top + height, left + width], axis=1), fits.any(axis=1)
+    return np.stack([top, left, top + height, left + width], axis=1), np.asarray(fits.any(axis=1))
