@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from vec2face_cli.train_ablation import ablation
+from vec2face_cli.train_recognizer import recognizer
 
 if TYPE_CHECKING:
     from vec2face.config.training import TrainingRecipe
@@ -21,6 +22,7 @@ def train() -> None:
 
 
 train.add_command(ablation)
+train.add_command(recognizer)
 
 
 def _compact(embedder: "FaceEmbedder", ref: str) -> "CompactEmbedder":
