@@ -1,14 +1,18 @@
 """Face packs: what goes in comes out, people are held out whole, unusable sources are refused."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.data.faces import jpeg, npy
 from tests.training.conftest import write_source
+from vec2face.config.base import parse
 from vec2face.config.training import PackRecipe, PackSource
 from vec2face.data.facepack import FacePack, build_pack
-from vec2face.errors import InputError
+from vec2face.errors import ConfigError, InputError
+from vec2face.fileio.tar import write_tar
 
 
 def test_people_are_held_out_whole(tmp_path: Path):
@@ -61,3 +65,50 @@ def test_an_unfinished_pack_is_refused(tmp_path: Path):
         build_pack(PackRecipe(sources=(source,)), root=tmp_path, out=tmp_path / "pack")
     with pytest.raises(InputError, match="not a finished face pack"):
         FacePack.load(tmp_path / "pack")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({}, "either a tar or a path"),
+        ({"tar": "a.tar", "path": "b"}, "either a tar or a path"),
+        ({"path": "b", "grouped": True}, "grouped belongs to a tar"),
+        ({"tar": "a.tar", "people": "none"}, "people belongs to a path"),
+    ],
+)
+def test_a_source_is_of_one_kind(values: dict, message: str):
+    with pytest.raises(ConfigError, match=message):
+        parse(PackSource, values, where="source")
+
+
+def test_stored_features_need_those_of_the_mirror(tmp_path: Path):
+    members = [("a.jpg", jpeg(0)), ("a.npy", npy(np.ones(4, np.float32)))]
+    write_tar(tmp_path / "a.tar", members)
+    with pytest.raises(InputError, match="no embedding of the mirror image"):
+        build_pack(PackRecipe(sources=(PackSource(path="a.tar"),)), root=tmp_path, out=tmp_path / "pack")
+
+
+def test_sources_that_differ_in_features(tmp_path: Path):
+    write_tar(tmp_path / "a.tar", [("a.jpg", jpeg(0)), ("a.npy", npy(np.ones((2, 4), np.float32)))])
+    write_tar(tmp_path / "b.tar", [("b.jpg", jpeg(1)), ("b.npy", npy(np.ones((2, 6), np.float32)))])
+    write_tar(tmp_path / "c.tar", [("c.jpg", jpeg(2))])
+    for other, message in (
+        ("b.tar", "differ in width: 4 and 6"),
+        ("c.tar", "some sources have features and some have"),
+    ):
+        recipe = PackRecipe(sources=(PackSource(path="a.tar"), PackSource(path=other)))
+        with pytest.raises(InputError, match=message):
+            build_pack(recipe, root=tmp_path, out=tmp_path / "pack")
+    assert [path.name for path in (tmp_path / "pack").iterdir()] == []
+
+
+def test_the_real_region_comes_with_the_image(tmp_path: Path):
+    corners = [[10.0, 0.0], [112.0, 0.0], [112.0, 112.0], [10.0, 112.0]]
+    write_tar(tmp_path / "a.tar", [("a.jpg", jpeg(0)), ("a.json", json.dumps({"valid": corners}).encode())])
+    recipe = PackRecipe(sources=(PackSource(path="a.tar"),))
+    faces = build_pack(recipe, root=tmp_path, out=tmp_path / "pack")
+    assert faces.valid.tolist() == [corners]
+    assert not faces.whole.any()
+    write_tar(tmp_path / "a.tar", [("a.jpg", jpeg(0)), ("a.json", b'{"valid": [1, 2]}')])
+    with pytest.raises(InputError, match="'valid' must be the four corners"):
+        build_pack(recipe, root=tmp_path, out=tmp_path / "pack")

@@ -13,13 +13,34 @@ MomentDecay = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 class PackSource(Schema):
-    """One source of aligned 112x112 faces."""
+    """One source of aligned 112x112 faces: `tar`, or `path` for every other format."""
 
-    tar: str = Field(description="tar of images, relative to the data root; KEY.jpg or GROUP/KEY.jpg")
+    tar: str | None = Field(None, description="tar of images, relative to the data root; KEY.jpg or GROUP/KEY.jpg")
+    path: str | None = Field(
+        None, description="prepared folder, image folder, archives, .rec or LMDB, relative to the data root"
+    )
+    people: Literal["auto", "folders", "none"] = Field("auto", description="of a path: whether folders name people")
     table: str | None = Field(None, description="CSV with a row per image: column 'key', flags, validity corners")
     exclude_where: tuple[str, ...] = Field((), description="columns of the table; a row with a 1 in any is left out")
-    features: str | None = Field(None, description=".npy (N, 2, D): teacher embedding of each image and of its mirror")
-    grouped: bool = Field(False, description="true: the folder inside the tar names the person")
+    features: str | None = Field(
+        None, description=".npy (N, 2, D): teacher embedding of each image and of its mirror; null: those in the source"
+    )
+    grouped: bool = Field(False, description="of a tar, true: the folder inside the tar names the person")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "PackSource":
+        if (self.tar is None) == (self.path is None):
+            raise ValueError("a source has either a tar or a path")
+        if self.path is not None and self.grouped:
+            raise ValueError("grouped belongs to a tar; a path has people: folders")
+        if self.tar is not None and self.people != "auto":
+            raise ValueError("people belongs to a path; a tar has grouped")
+        return self
+
+    @property
+    def name(self) -> str:
+        """What the source is called in messages."""
+        return self.tar or self.path or ""
 
 
 class PackRecipe(Schema):
@@ -229,6 +250,7 @@ class GeneratorRecipe(TrainingRecipe):
     features: Literal["stored", "embedder"] = Field(
         "embedder", description="the identity vectors: those stored in the pack, or the loss embedder's own"
     )
+    mirror_share: Share = Field(0.5, description="share of the faces shown as their mirror image")
     mixed_share: Share = Field(
         0.0, description="share of a batch whose vector is a mixture of two faces'; it has no picture to rebuild"
     )

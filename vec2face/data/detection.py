@@ -128,8 +128,12 @@ class ScrfdDetector:
         )
 
 
-def open_detector(path: Path) -> FaceDetector:
+def open_detector(path: Path, *, score_threshold: float | None = None) -> FaceDetector:
     """Open a detector file, told apart by the outputs of its network.
+
+    Args:
+        path: the ONNX file.
+        score_threshold: least confidence of a face, 0 to 1; None takes what the kind of detector has by default.
 
     Raises:
         InputError: the file is missing, is not ONNX, or is neither YuNet (2023) nor SCRFD with landmarks.
@@ -137,9 +141,11 @@ def open_detector(path: Path) -> FaceDetector:
     session = _open_session(path)
     names = [output.name for output in session.get_outputs()]
     if frozenset(names) == _YUNET_OUTPUTS:
-        return YuNetDetector(path)
+        return YuNetDetector(path) if score_threshold is None else YuNetDetector(path, score_threshold=score_threshold)
     if len(names) in _SCRFD_OUTPUTS:
-        return ScrfdDetector(path, session=session)
+        if score_threshold is None:
+            return ScrfdDetector(path, session=session)
+        return ScrfdDetector(path, session=session, score_threshold=score_threshold)
     if len(names) in _SCRFD_OUTPUTS_WITHOUT_LANDMARKS:
         raise InputError(
             f"{path} is an SCRFD detector without landmarks, which alignment needs; "

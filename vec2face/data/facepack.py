@@ -9,27 +9,24 @@ PACK/
 ```
 """
 
-import csv
-import io
 import json
-import tarfile
-from collections.abc import Callable, Iterator
+import sys
+from array import array
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from vec2face.config.training import PackRecipe, PackSource
-from vec2face.contracts import IMAGE_SIZE
+from vec2face.config.training import PackRecipe
+from vec2face.data.pack_sources import WHOLE_IMAGE, OpenedSource, SourceFace
 from vec2face.errors import InputError
-from vec2face.fileio.atomic import sha256_file, write_json
+from vec2face.fileio.atomic import explain_os_error, write_json
 from vec2face.seeding import seed_for
 
 FORMAT = "vec2face-facepack/1"
-CORNERS = ("tl", "tr", "br", "bl")
-WHOLE_IMAGE = np.array([[0, 0], [IMAGE_SIZE, 0], [IMAGE_SIZE, IMAGE_SIZE], [0, IMAGE_SIZE]], np.float32)
 
 
 @dataclass(frozen=True)
@@ -82,17 +79,11 @@ class FacePack:
     def require_features(self) -> np.ndarray:
         """Return the stored features; raises `InputError` where the pack has none."""
         if self.features is None:
-            raise InputError("the face pack stores no features; name a 'features' file for each source and pack again.")
+            raise InputError(
+                "the face pack stores no features; prepare its sources with 'vec2face data prepare', "
+                "or name a 'features' file for each, and pack again."
+            )
         return self.features
-
-
-@dataclass(frozen=True)
-class _Item:
-    name: str
-    group: str
-    pixels: np.ndarray
-    features: np.ndarray | None
-    valid: np.ndarray
 
 
 def build_pack(recipe: PackRecipe, *, root: Path, out: Path, on_image: Callable[[int], None] | None = None) -> FacePack:
@@ -100,108 +91,101 @@ def build_pack(recipe: PackRecipe, *, root: Path, out: Path, on_image: Callable[
 
     Raises:
         InputError: a source is missing, holds something that is not a 112x112 image, or its rows do not match.
+        StorageError: the pack cannot be written.
     """
-    for source in recipe.sources:
-        for name in (source.tar, source.table, source.features):
-            if name is not None and not (root / name).is_file():
-                raise InputError(f"the source file {root / name} does not exist; give its folder with --root.")
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "index.json").unlink(missing_ok=True)
-    names: list[str] = []
-    groups: list[str] = []
-    valid: list[np.ndarray] = []
-    features: list[np.ndarray] = []
-    raw_path = out / "images.raw"
-    with open(raw_path, "wb") as raw:
-        for source in recipe.sources:
-            for item in _read_source(source, root):
-                raw.write(item.pixels.tobytes())
-                names.append(item.name)
-                groups.append(item.group)
-                valid.append(item.valid)
-                if item.features is not None:
-                    features.append(item.features)
-                if on_image is not None:
-                    on_image(len(names))
-    if features and len(features) != len(names):
-        raise InputError("some sources have features and some have none; name a features file for all or for none.")
-    flat = np.memmap(raw_path, np.uint8, "r", shape=(len(names), IMAGE_SIZE, IMAGE_SIZE, 3))
-    np.save(out / "images.npy", flat)
-    del flat
-    raw_path.unlink()
-    np.save(out / "valid.npy", np.stack(valid))
-    if features:
-        np.save(out / "features.npy", np.stack(features))
-    holdout = [_held_out(group, recipe) for group in groups]
+    sources = [OpenedSource(source, root) for source in recipe.sources]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "index.json").unlink(missing_ok=True)
+        with _RawRows(out / "images") as images, _RawRows(out / "features") as features:
+            listed = _Listed()
+            for source in sources:
+                for face in source.faces():
+                    images.add(face.pixels)
+                    if face.features is not None:
+                        features.add(face.features)
+                    listed.add(face)
+                    if on_image is not None:
+                        on_image(len(listed.names))
+            if features.count not in (0, images.count):
+                raise InputError(
+                    "some sources have features and some have none; name a features file for all or for none, "
+                    "or prepare all of them with one embedder."
+                )
+            if not images.count:
+                raise InputError("the sources hold no image that is not left out by its table.")
+            images.save()
+            features.save()
+        np.save(out / "valid.npy", np.array(listed.valid, np.float32).reshape(-1, 4, 2))
+    except OSError as error:
+        raise explain_os_error(error, out) from error
+    holdout = [_held_out(group, recipe) for group in listed.groups]
     facts = {
-        "sources": [{**source.model_dump(), "sha256": sha256_file(root / source.tar)} for source in recipe.sources],
-        "images": len(names),
+        "sources": [source.facts() for source in sources],
+        "images": len(listed.names),
         "held_out_images": sum(holdout),
-        "held_out_people": len({g for g, h in zip(groups, holdout, strict=True) if h}),
+        "held_out_people": len({g for g, h in zip(listed.groups, holdout, strict=True) if h}),
     }
     write_json(
         out / "index.json",
-        {"format": FORMAT, "names": names, "groups": groups, "holdout": holdout, "facts": facts},
+        {"format": FORMAT, "names": listed.names, "groups": listed.groups, "holdout": holdout, "facts": facts},
     )
     return FacePack.load(out)
+
+
+class _Listed:
+    """What the index says of each face; names and people are held once each."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.groups: list[str] = []
+        self.valid = array("f")
+
+    def add(self, face: SourceFace) -> None:
+        self.names.append(face.name)
+        self.groups.append(sys.intern(face.group))
+        self.valid.extend(face.valid.ravel().tolist())
+
+
+class _RawRows:
+    """Rows of one shape, written as they come and saved as an array when their number is known."""
+
+    def __init__(self, path: Path) -> None:
+        self._raw, self._array = path.with_suffix(".raw"), path.with_suffix(".npy")
+        self.count = 0
+        self._row: np.ndarray | None = None
+
+    def __enter__(self) -> "_RawRows":
+        self._array.unlink(missing_ok=True)
+        self._stream = open(self._raw, "wb")  # closed by __exit__
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stream.close()
+        self._raw.unlink(missing_ok=True)
+
+    def add(self, row: np.ndarray) -> None:
+        """Write a row. Raises `InputError` if it differs from the first one in shape."""
+        if self._row is not None and row.shape != self._row.shape:
+            raise InputError(
+                f"the sources' features differ in width: {self._row.shape[-1]} and {row.shape[-1]}; "
+                "use one embedder for all."
+            )
+        self._row = row
+        self._stream.write(row.tobytes())
+        self.count += 1
+
+    def save(self) -> None:
+        """Write the `.npy` file; none where there are no rows."""
+        if self._row is None:
+            return
+        self._stream.flush()
+        np.save(self._array, np.memmap(self._raw, self._row.dtype, "r", shape=(self.count, *self._row.shape)))
 
 
 def _held_out(group: str, recipe: PackRecipe) -> bool:
     if not group:
         return False
     return seed_for(recipe.holdout_seed, f"holdout:{group}") / 2**64 < recipe.holdout_share
-
-
-def _read_source(source: PackSource, root: Path) -> Iterator[_Item]:
-    table = _read_table(root / source.table) if source.table else None
-    features = np.load(root / source.features, mmap_mode="r") if source.features else None
-    if features is not None and (features.ndim != 3 or features.shape[1] != 2):
-        raise InputError(
-            f"{root / str(source.features)} must be (N, 2, D): an embedding per image and per mirror image."
-        )
-    position = -1
-    with tarfile.open(root / source.tar) as archive:
-        for member in archive:
-            if not member.isfile():
-                continue
-            position += 1
-            parts = member.name.split("/")
-            key = parts[-1].rsplit(".", 1)[0]
-            row = table.get(key) if table is not None else None
-            if table is not None and row is None:
-                raise InputError(f"{source.tar}: image {key} has no row in {source.table}.")
-            if row is not None and any(row[column] == "1" for column in source.exclude_where):
-                continue
-            if features is not None and position >= len(features):
-                raise InputError(f"{source.features} has {len(features)} rows, fewer than the images in {source.tar}.")
-            stream = archive.extractfile(member)
-            data = stream.read() if stream is not None else b""
-            yield _Item(
-                name=key,
-                group=parts[-2] if source.grouped and len(parts) > 1 else "",
-                pixels=_decode(data, f"{source.tar}:{member.name}"),
-                features=features[position] if features is not None else None,
-                valid=_corners(row) if row is not None else WHOLE_IMAGE,
-            )
-
-
-def _read_table(path: Path) -> dict[str, dict[str, str]]:
-    with open(path, newline="", encoding="utf-8") as stream:
-        return {row["key"]: row for row in csv.DictReader(stream)}
-
-
-def _corners(row: dict[str, str]) -> np.ndarray:
-    if "valid_tl_x" not in row:
-        return WHOLE_IMAGE
-    return np.array([[float(row[f"valid_{c}_{axis}"]) for axis in "xy"] for c in CORNERS], np.float32)
-
-
-def _decode(data: bytes, where: str) -> np.ndarray:
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            pixels = np.asarray(image.convert("RGB"))
-    except (OSError, ValueError):
-        raise InputError(f"{where} is not an image that can be read.") from None
-    if pixels.shape != (IMAGE_SIZE, IMAGE_SIZE, 3):
-        raise InputError(f"{where} is {pixels.shape[1]}x{pixels.shape[0]}; a pack takes aligned 112x112 crops.")
-    return pixels
