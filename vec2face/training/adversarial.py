@@ -66,6 +66,7 @@ def discriminator_optimizer(losses: GeneratorLosses, discriminator: Discriminato
         lr=losses.discriminator_learning_rate,
         betas=losses.discriminator_betas,
         weight_decay=losses.discriminator_weight_decay,
+        fused=True,
     )
 
 
@@ -120,6 +121,7 @@ class Adversary:
             logits: list[Tensor] = self.discriminator(inputs, shown.condition).logits
             return logits
 
+        self.discriminator.eval()  # one sharpening of the spectral norms a step is enough
         penalty = adversarial_losses.gradient_penalty(judge, shown.real)
         if self.losses.adversarial_loss == "relativistic":
             penalty = penalty + adversarial_losses.gradient_penalty(judge, shown.fake)

@@ -116,7 +116,11 @@ class TrainingLoop:
             module=model,
             optimizer=optimizer
             or torch.optim.AdamW(
-                model.parameters(), lr=schedule.learning_rate, betas=schedule.betas, weight_decay=schedule.weight_decay
+                model.parameters(),
+                lr=schedule.learning_rate,
+                betas=schedule.betas,
+                weight_decay=schedule.weight_decay,
+                fused=True,
             ),
             passes=schedule.accumulate,
             precision=recipe.run.precision,

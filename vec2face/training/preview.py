@@ -13,6 +13,7 @@ from vec2face.data.facepack import FacePack
 from vec2face.models.embedders.base import FaceEmbedder
 from vec2face.models.generator.generator import Vec2FaceGenerator
 from vec2face.models.pixels import to_pixels
+from vec2face.seeding import rng_for
 from vec2face.training import losses
 from vec2face.training.batches import read_batch
 from vec2face.training.journal import preview_path
@@ -38,7 +39,11 @@ def save_grid(rows: list[np.ndarray], path: Path, *, gap: int = 2) -> None:
 
 
 class GeneratorPreview:
-    """Saves the moving average and a sheet of held-out faces with their renderings; measures them."""
+    """Saves the moving average and a sheet of held-out faces with their renderings; measures them.
+
+    A generator with an appearance code is shown twice: with the average look, which the figures are of, and with a look
+    drawn for each face.
+    """
 
     def __init__(
         self,
@@ -66,7 +71,8 @@ class GeneratorPreview:
             raise RuntimeError("the moving average is not a generator")
         average.save_pretrained(self.out / "generator")
         batch = read_batch(self.faces, self.rows, np.zeros(len(self.rows), bool))
-        images = torch.cat([self._render(average, v) for v in self.vectors.of(batch).split(RENDER_BATCH)])
+        vectors = self.vectors.of(batch)
+        images = torch.cat([self._render(average, part) for part in vectors.split(RENDER_BATCH)])
         valid = losses.valid_region(batch.valid, images.shape[-1])
         figures = {"pixel_absolute": float(losses.absolute_loss(images, batch.images, valid))}
         if self.judge is not None:
@@ -83,15 +89,28 @@ class GeneratorPreview:
             figures["judge_rank1"] = float((cosines.argmax(dim=1) == torch.arange(len(cosines))).float().mean())
         count = min(self.recipe.sheet_faces, len(self.rows))
         rows = []
+        sheet = [batch.images, images]
+        if average.config.appearance_dim:
+            sheet.append(self._render(average, vectors[:count], drawn_look=True))
         for start in range(0, count, SHEET_COLUMNS):
-            for shown in (batch.images, images):
+            for shown in sheet:
                 rows.append(to_pixels(shown[start : start + SHEET_COLUMNS]).numpy())
         complete = [row for row in rows if len(row) == len(rows[0])]
         save_grid(complete, preview_path(self.out, step))
         return {self.prefix + name: value for name, value in figures.items()}
 
-    def _render(self, generator: Vec2FaceGenerator, features: Tensor) -> Tensor:
+    def _render(self, generator: Vec2FaceGenerator, features: Tensor, *, drawn_look: bool = False) -> Tensor:
         mask = generator.config.sampling_mask
         noise, rate = draw_step_masks(self.recipe.run.seed, "preview-mask", 0, len(features), mask)
-        output = generator(features.to(self.device), mask_noise=noise.to(self.device), mask_rate=rate.to(self.device))
+        appearance = None
+        if drawn_look:
+            rng = rng_for(self.recipe.run.seed, "preview-appearance")
+            drawn = rng.standard_normal((len(features), generator.config.appearance_dim), dtype=np.float32)
+            appearance = torch.from_numpy(drawn).to(self.device)
+        output = generator(
+            features.to(self.device),
+            mask_noise=noise.to(self.device),
+            mask_rate=rate.to(self.device),
+            appearance=appearance,
+        )
         return output.image.float().cpu()

@@ -21,7 +21,7 @@ class JointDiscriminator(Discriminator):
 
     sees = "both"
 
-    def __init__(self, *, map_channels: tuple[int, ...], condition_dim: int, width: int = 32, scales: int = 2) -> None:
+    def __init__(self, *, map_channels: tuple[int, ...], condition_dim: int, width: int = 24, scales: int = 1) -> None:
         super().__init__()
         self.of_maps = ProjectedDiscriminator(map_channels=map_channels, condition_dim=condition_dim)
         self.of_pixels = MultiscaleDiscriminator(condition_dim=condition_dim, width=width, scales=scales)

@@ -38,7 +38,7 @@ SIZES: dict[str, dict[str, Any]] = {
         # apart (see docs/decisions.md).
         "position_std": 0.5,
         "decoder": "plain",
-        "decoder_options": {"widths": (256, 160, 80, 32), "depths": (2, 1, 2, 2)},
+        "decoder_options": {"widths": (256, 160, 80, 32), "depths": (2, 1, 1, 2)},
         "appearance_dim": 32,
         # One distribution for training and sampling: a network this small does not bridge two.
         "training_mask": {"min": 0.5, "max": 1.0, "mean": 0.75, "std": 0.25},

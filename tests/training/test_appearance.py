@@ -1,0 +1,43 @@
+"""The appearance code while training: drawn from the encoder's normal, or from the prior."""
+
+import math
+
+import pytest
+import torch
+from torch.distributions import Normal, kl_divergence
+
+from vec2face.models.generator import Vec2FaceGenerator
+from vec2face.training.appearance import divergence_loss, draw_appearance
+
+
+def test_the_divergence_is_that_of_torchs_distributions_over_the_counted_images() -> None:
+    draws = torch.Generator().manual_seed(0)
+    mean, log_variance = torch.randn(3, 5, generator=draws), torch.randn(3, 5, generator=draws)
+    counted = torch.tensor([1.0, 0.0, 1.0])
+    nats = [
+        sum(
+            float(kl_divergence(Normal(float(m), math.exp(0.5 * float(v))), Normal(0.0, 1.0)))
+            for m, v in zip(mean[row], log_variance[row], strict=True)
+        )
+        for row in (0, 2)
+    ]
+    assert float(divergence_loss(mean, log_variance, counted)) == pytest.approx(sum(nats) / 2, rel=1e-5)
+    assert float(divergence_loss(torch.zeros(2, 3), torch.zeros(2, 3), torch.ones(2))) == 0
+    assert float(divergence_loss(mean, log_variance, torch.zeros(3))) == 0
+
+
+def test_a_row_without_a_picture_takes_the_noise_and_trains_no_encoder() -> None:
+    torch.manual_seed(0)
+    options = {"widths": (16, 12, 8, 8), "depths": (1, 1, 1, 1)}
+    network = Vec2FaceGenerator.from_size(
+        "small", feature_dim=8, width=16, latent_channels=16, decoder_options=options, appearance_dim=4
+    )
+    images, valid = torch.rand(2, 3, 112, 112), torch.ones(2, 1, 112, 112)
+    noise = torch.randn(2, 4)
+    codes, loss = draw_appearance(network, images, valid, torch.tensor([1.0, 0.0]).view(2, 1, 1, 1), noise)
+    mean, log_variance = network.encode_appearance(images, valid)
+    assert torch.allclose(codes[0], mean[0] + torch.exp(0.5 * log_variance[0]) * noise[0])
+    assert torch.equal(codes[1], noise[1])
+    assert float(loss) == pytest.approx(float(divergence_loss(mean[:1], log_variance[:1], torch.ones(1))), rel=1e-5)
+    (gradient,) = torch.autograd.grad(codes[1].sum(), [network.appearance_encoder.head.weight], allow_unused=True)
+    assert gradient is None or float(gradient.abs().max()) == 0
