@@ -6,23 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vec2face.config.generation import DEFAULT_CEILING, MAX_IDENTITIES
+from vec2face_cli.identity_capacity import capacity
+from vec2face_cli.identity_options import EXISTING_FILE, NEW_FILE, OVERWRITE, staged
+from vec2face_cli.identity_sampling import sample
+from vec2face_cli.identity_selection import select
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from vec2face.identities.inspect import BankSummary
-    from vec2face.identities.sources import CandidateSource
-    from vec2face_cli.progress import TerminalProgress
-
-NEW_FILE = click.Path(path_type=Path, dir_okay=False)
-EXISTING_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
-MAX_WIDTH = 65_536
-_OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace what is there already.")
-# Options that one source alone takes.
-_OWNERS = {"statistics": "pca", "width": "gaussian", "std": "gaussian", "candidates": "file"}
-_NEEDED = {"pca": (), "gaussian": ("width", "std"), "file": ("candidates",)}
-_FLAGS = {"candidates": "--file"}
 
 
 @click.group()
@@ -34,91 +24,14 @@ def identities() -> None:
     \b
     Examples:
       vec2face identities sample --count 1000 --out bank.safetensors
+      vec2face identities select bank.safetensors --count 500 --out apart.safetensors
       vec2face identities from-images photos/ --detector yunet.onnx --out bank.safetensors
       vec2face identities inspect bank.safetensors
     """
 
 
-@identities.command()
-@click.option(
-    "--source",
-    type=click.Choice(["pca", "gaussian", "file"]),
-    default="pca",
-    show_default=True,
-    help="Candidates: distributed as real features are; the same in every direction; or those of a file.",
-)
-@click.option("--statistics", type=EXISTING_FILE, help="pca: statistics of real features [default: the embedded ones]")
-@click.option("--width", type=click.IntRange(1, MAX_WIDTH), help="gaussian: features per vector.")
-@click.option("--std", type=click.FloatRange(min=0, min_open=True), help="gaussian: standard deviation per feature.")
-@click.option("--file", "candidates", type=EXISTING_FILE, help="file: a bank, or plain vectors (.npy, .safetensors).")
-@click.option("--count", type=click.IntRange(1, MAX_IDENTITIES), required=True, help="How many identities.")
-@click.option(
-    "--ceiling",
-    type=click.FloatRange(-1, 1, min_open=True),
-    default=DEFAULT_CEILING,
-    show_default=True,
-    help="Cosine that any two identities stay below.",
-)
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the candidates (pca, gaussian).")
-@click.option(
-    "--max-candidates",
-    type=click.IntRange(min=1),
-    help="Give up after so many candidates [default: 100,000 and 50 per identity]",
-)
-@click.option("--out", type=NEW_FILE, required=True, help="The bank to write (.safetensors).")
-@_OVERWRITE
-@click.pass_context
-def sample(
-    ctx: click.Context,
-    source: str,
-    statistics: Path | None,
-    width: int | None,
-    std: float | None,
-    candidates: Path | None,
-    count: int,
-    ceiling: float,
-    seed: int,
-    max_candidates: int | None,
-    out: Path,
-    overwrite: bool,
-) -> None:
-    """Sample identities that keep apart.
-
-    Candidates are taken in order; one is accepted if its cosine to every identity accepted before is below the ceiling.
-    The same source, count, ceiling and seed give the same bank, and a larger count begins with the smaller one's
-    identities. How many fit depends on the ceiling: where too few do, the command says how many did.
-
-    \b
-    Examples:
-      vec2face identities sample --count 1000 --out bank.safetensors
-      vec2face identities sample --count 20000 --ceiling 0.4 --seed 7 --out bank.safetensors
-      vec2face identities sample --source gaussian --width 512 --std 0.967 --count 10000 --out bank.safetensors
-      vec2face identities sample --source file --file centres.npy --count 500 --out bank.safetensors
-    """
-    from vec2face.fileio.outputs import require_new
-
-    _check_source_options(ctx, source)
-    require_new(out, overwrite=overwrite)
-
-    from vec2face.identities import sample as sample_identities
-    from vec2face_cli.progress import TerminalProgress
-
-    opened = _open_source(source, statistics, width, std, candidates)
-    accepted = 0
-
-    def report(fitting: int, tried: int) -> None:
-        nonlocal accepted
-        progress.advance(fitting - accepted, note=f"{tried:,} candidates tried")
-        accepted = fitting
-
-    with TerminalProgress() as progress:
-        progress.begin("choosing identities", total=count, unit="identities")
-        bank = sample_identities(
-            opened, count=count, ceiling=ceiling, seed=seed, max_candidates=max_candidates, progress=report
-        )
-    bank.save(out)
-    tried = bank.provenance["candidates"]
-    click.echo(f"{len(bank)} identities of width {bank.width} in {out}; {tried} candidates were tried.")
+for _command in (sample, select, capacity):
+    identities.add_command(_command)
 
 
 @identities.command("from-images")
@@ -139,7 +52,7 @@ def sample(
     "--crops-out", type=click.Path(path_type=Path, file_okay=False), help="Also write the aligned faces here, as PNG."
 )
 @click.option("--out", type=NEW_FILE, required=True, help="The bank to write (.safetensors).")
-@_OVERWRITE
+@OVERWRITE
 def from_images(
     photos: tuple[Path, ...],
     detector: Path | None,
@@ -182,13 +95,13 @@ def from_images(
             opened,
             by_folder=per_person,
             on_unusable=unusable.append if skip_unusable else None,
-            progress=_stage(progress, "reading photos", "photos"),
+            progress=staged(progress, "reading photos", "photos"),
         )
         bank = bank_from_faces(
             [face.name for face in faces],
             [face.pixels for face in faces],
             network,
-            progress=_stage(progress, "embedding faces", "faces"),
+            progress=staged(progress, "embedding faces", "faces"),
         )
     bank.save(out)
     if crops_out is not None:
@@ -221,45 +134,8 @@ def inspect_bank(bank: Path, as_json: bool) -> None:
 
     loaded = IdentityBank.load(bank)
     with TerminalProgress() as progress:
-        facts = summarise(loaded, progress=_stage(progress, "comparing identities", "identities"))
+        facts = summarise(loaded, progress=staged(progress, "comparing identities", "identities"))
     click.echo(json.dumps(facts.to_dict(), indent=2, sort_keys=True) if as_json else _as_text(facts))
-
-
-def _check_source_options(ctx: click.Context, source: str) -> None:
-    for name, owner in _OWNERS.items():
-        flag = _FLAGS.get(name, f"--{name}")
-        if ctx.params[name] is not None and source != owner:
-            raise click.UsageError(f"{flag} belongs to --source {owner}, not {source}.")
-        if ctx.params[name] is None and name in _NEEDED[source]:
-            raise click.UsageError(f"--source {source} needs {flag}.")
-    if source == "file" and ctx.get_parameter_source("seed") == click.core.ParameterSource.COMMANDLINE:
-        raise click.UsageError("--source file takes the vectors in their order; --seed plays no part.")
-
-
-def _open_source(
-    source: str, statistics: Path | None, width: int | None, std: float | None, candidates: Path | None
-) -> "CandidateSource":
-    from vec2face.identities.sources import FileSource, GaussianSource, PcaSource
-
-    if width is not None and std is not None:
-        return GaussianSource(width, std)
-    if candidates is not None:
-        return FileSource(candidates)
-    return PcaSource(statistics) if statistics is not None else PcaSource()
-
-
-def _stage(progress: "TerminalProgress", stage: str, unit: str) -> "Callable[[int, int], None]":
-    """Return a callback (done, total) that draws a stage, begun by its first call."""
-    reported: int | None = None
-
-    def report(done: int, total: int) -> None:
-        nonlocal reported
-        if reported is None:
-            progress.begin(stage, total=total, unit=unit)
-        progress.advance(done - (reported or 0))
-        reported = done
-
-    return report
 
 
 def _as_text(facts: "BankSummary") -> str:

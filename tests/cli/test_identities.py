@@ -15,7 +15,9 @@ from vec2face.config.generation import DEFAULT_CEILING
 from vec2face.contracts import InputContract
 from vec2face.errors import InputError, Vec2FaceError
 from vec2face.fileio.images import encode_image
-from vec2face.identities import IdentityBank, sample
+from vec2face.identities import IdentityBank, pack, sample
+from vec2face.identities.partial import PartialWork
+from vec2face.identities.sampling import source_request
 from vec2face.identities.sources import PcaSource
 from vec2face.identities.statistics import fit
 from vec2face.models.embedders.base import FaceEmbedder
@@ -47,7 +49,8 @@ def statistics(tmp_path: Path) -> Path:
 
 def test_sample_writes_the_bank_that_the_library_gives(tmp_path: Path, statistics: Path) -> None:
     out = tmp_path / "new" / "bank.safetensors"
-    result = run("sample", "--statistics", statistics, "--count", 40, "--ceiling", 0.5, "--seed", 3, "--out", out)
+    options = ("--method", "reject", "--count", 40, "--ceiling", 0.5, "--seed", 3, "--out", out)
+    result = run("sample", "--statistics", statistics, *options)
     assert result.exit_code == 0, result.output
     expected = sample(PcaSource(statistics), count=40, ceiling=0.5, seed=3)
     bank = IdentityBank.load(out)
@@ -56,6 +59,80 @@ def test_sample_writes_the_bank_that_the_library_gives(tmp_path: Path, statistic
     tried = expected.provenance["candidates"]
     assert result.stdout == f"40 identities of width 16 in {out}; {tried} candidates were tried.\n"
     assert "40 of 40 identities" in result.stderr
+
+
+def test_sampling_like_real_features_packs_unless_told_otherwise(tmp_path: Path, statistics: Path) -> None:
+    out = tmp_path / "bank.safetensors"
+    result = run("sample", "--statistics", statistics, "--count", 60, "--ceiling", 0.5, "--out", out)
+    assert result.exit_code == 0, result.output
+    expected = pack(PcaSource(statistics), count=60, ceiling=0.5, seed=0)
+    bank = IdentityBank.load(out)
+    np.testing.assert_array_equal(bank.vectors, expected.vectors)
+    assert bank.provenance == expected.provenance
+    assert f"packed in {bank.provenance['steps']} steps" in result.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bank.safetensors", "statistics.safetensors"]
+
+
+def test_unfinished_sampling_is_gone_on_with_or_told(tmp_path: Path, statistics: Path) -> None:
+    out = tmp_path / "bank.safetensors"
+    source = PcaSource(statistics)
+    request = {"method": "reject", "ceiling": 0.5, **source_request(source, 3)}
+    partial = PartialWork(out)
+    accepted = sample(source, count=10, ceiling=0.5, seed=3)
+    tried = accepted.provenance["candidates"]
+    rows = [
+        row for row, vector in enumerate(source.candidates(3, 0, tried)) if (accepted.vectors == vector).all(1).any()
+    ]
+    partial.save(request, {"accepted": np.array(rows)}, {"tried": tried, "accepted_at": [0]})
+    command = ("sample", "--statistics", statistics, "--method", "reject", "--count", 40, "--seed", 3, "--out", out)
+    assert "another ceiling; remove it to begin anew" in mistake(*command, "--ceiling", 0.6)
+    assert run(*command, "--ceiling", 0.5).exit_code == 0
+    expected = sample(source, count=40, ceiling=0.5, seed=3)
+    np.testing.assert_array_equal(IdentityBank.load(out).vectors, expected.vectors)
+    assert not partial.path.exists()
+
+
+def test_a_false_match_rate_is_a_ceiling(tmp_path: Path, statistics: Path) -> None:
+    out, embedder = tmp_path / "bank.safetensors", tmp_path / "embedder"
+    embedder.mkdir()
+    (embedder / "operating_points.json").write_text('{"fmr_1e-3": 0.55}')
+    command = ("sample", "--statistics", statistics, "--count", 20, "--embedder", embedder, "--out", out)
+    assert run(*command, "--false-match-rate", 1e-3).exit_code == 0
+    assert IdentityBank.load(out).provenance["ceiling"] == 0.55
+    assert "it knows 0.001" in mistake(*command, "--false-match-rate", 1e-4, "--overwrite")
+
+
+def test_select_keeps_those_that_the_pictures_keep_apart(
+    tmp_path: Path, tiny_generator_dir: Path, tiny_embedder_dir: Path
+) -> None:
+    vectors = RNG.standard_normal((5, 128)).astype(np.float32)
+    IdentityBank(vectors, tuple("abcde"), {"source": "test"}).save(tmp_path / "candidates")
+    out = tmp_path / "bank.safetensors"
+    networks = ("--weights", tiny_generator_dir, "--embedder", tiny_embedder_dir)
+    command = ("select", tmp_path / "candidates", *networks, "--images", 2, "--count", 3, "--out", out)
+    result = run(*command, "--ceiling", 1.0, "--consistency", -1)
+    assert result.exit_code == 0, result.output
+    bank = IdentityBank.load(out)
+    assert len(bank) == 3
+    assert set(bank.ids) <= set("abcde")
+    tried = bank.provenance["rendered"]["tried"]
+    assert f"{tried} candidates were tried, {tried - 3} too close, 0 not recognised" in result.stdout
+    again = (*command, "--overwrite")
+    assert "only 0 of 3 identities keep apart as rendered" in mistake(*again, "--ceiling", 1.0, "--consistency", 0.999)
+    assert "exclude each other" in mistake(*again, "--ceiling", 0.5, "--false-match-rate", 1e-4)
+    assert "states no false match rates" in mistake(*again)
+
+
+def test_capacity_says_how_many_fit(statistics: Path) -> None:
+    options = ("--statistics", statistics, "--probe", 1000, "--candidates", 4000, "--ceiling", 0.5)
+    facts = json.loads(run("capacity", *options, "--pack-up-to", 64, "--json").stdout)[0]
+    assert facts["probed"] == 1000
+    assert facts["accepted"] < facts["identities"] < 4000
+    assert facts["interval"][0] <= facts["identities"] <= facts["interval"][1]
+    assert facts["packed"] == 64
+    text = run("capacity", *options).stdout
+    assert f"rejection accepted {facts['accepted']} of 1,000 candidates" in text
+    assert "holds so many vectors" in mistake("capacity", "--source", "file", "--file", statistics)
 
 
 def test_the_default_ceiling_is_that_of_recipes(tmp_path: Path) -> None:
@@ -98,6 +175,9 @@ def test_more_than_fit_end_with_the_number_that_does(tmp_path: Path) -> None:
         (["--ceiling", 1.5], "1.5 is not in the range"),
         (["--seed", 2**63, "--source", "gaussian", "--width", 8, "--std", 1], "64 signed bits"),
         (["--statistics", "missing.safetensors"], "'missing.safetensors' does not exist"),
+        (["--method", "pack", "--max-candidates", 9], "--max-candidates belongs to --method reject"),
+        (["--ceiling", 0.3, "--false-match-rate", 1e-4], "--ceiling and --false-match-rate exclude each other"),
+        (["--embedder", "embedded"], "--embedder belongs to --false-match-rate"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(tmp_path: Path, options: list[object], message: str) -> None:
