@@ -14,7 +14,7 @@ COMMANDS = {
     "audit": ("vec2face_cli.audit:audit", "Measure a dataset: identity separation, consistency, contact sheets, card."),
     "bench": ("vec2face_cli.bench:bench", "Measure speed on this machine, as ratios in one run."),
     "data": ("vec2face_cli.data:data", "Prepare face images for training."),
-    "evaluate": ("vec2face_cli.evaluate:evaluate", "Measure an embedder on a verification set."),
+    "evaluate": ("vec2face_cli.evaluate:evaluate", "Measure embedders, generators and sets of faces."),
     "generate": ("vec2face_cli.generate:generate", "Generate a dataset of people who do not exist."),
     "identities": ("vec2face_cli.identities:identities", "Make and inspect banks of identity vectors."),
     "recipes": ("vec2face_cli.recipes:recipes", "List, show, copy and validate the shipped recipes."),

@@ -19,8 +19,9 @@ import click
 )
 @click.option("--embedder", default="embedded", show_default=True, help="Loss network: name or folder.")
 @click.option("--judge", required=True, help="A recogniser that takes no part in any training.")
+@click.option("--initial", default=None, help="Generator that every training starts from: name or folder.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
-def ablation(recipe: str, pack: Path, out: Path, embedder: str, judge: str, device: str) -> None:
+def ablation(recipe: str, pack: Path, out: Path, embedder: str, judge: str, initial: str | None, device: str) -> None:
     """Train a generator with and without each ingredient that RECIPE names, and compare on held-out faces.
 
     The table so far stands in OUT/ablation.md after each training; the same command goes on where it stopped.
@@ -40,7 +41,14 @@ def ablation(recipe: str, pack: Path, out: Path, embedder: str, judge: str, devi
 
     with resumable(out), training_progress("ablation") as reporter:
         results = run_ablation(
-            values, pack=pack, out=out, embedder=embedder, judge=judge, reporter=reporter, device=device
+            values,
+            pack=pack,
+            out=out,
+            embedder=embedder,
+            judge=judge,
+            reporter=reporter,
+            initial=initial,
+            device=device,
         )
     click.echo(markdown_table(results))
     click.echo(f"Table: {out / 'ablation.md'}; sheet: {out / 'ablation.png'}")

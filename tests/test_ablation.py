@@ -97,6 +97,9 @@ def test_it_trains_measures_resumes_and_refuses(pack: Path, embedder: str, recip
     changed = AblationRecipe.model_validate({**recipe, "changes": {"run": {"seed": 5}}})
     with pytest.raises(DatasetError, match=r"full\.json was measured with another recipe"):
         run_ablation(changed, reporter=Notes(), **arguments)
+    # Another start is another ablation, too.
+    with pytest.raises(DatasetError, match="another recipe, pack, start"):
+        run_ablation(grown, reporter=Notes(), initial=str(out / "runs" / "full" / "generator"), **arguments)
 
 
 @pytest.mark.integration

@@ -72,6 +72,7 @@ def run_ablation(
     embedder: str,
     judge: str,
     reporter: TrainingReporter,
+    initial: str | None = None,
     device: str = "auto",
 ) -> list[TrialResult]:
     """Train and measure every trial that is not finished yet, in order.
@@ -83,6 +84,7 @@ def run_ablation(
         embedder: reference of the loss network, as for a training.
         judge: reference of a recogniser that takes no part in any training.
         reporter: told of every training's steps, and of the trial that begins.
+        initial: reference of a generator that every trial starts from; None for random weights.
         device: see `vec2face.training.generator.train_generator`.
 
     Returns:
@@ -90,7 +92,7 @@ def run_ablation(
 
     Raises:
         ConfigError: a variant is no valid recipe.
-        DatasetError: `out` holds a trial of that name with another recipe, pack, embedder or judge.
+        DatasetError: `out` holds a trial of that name with another recipe, pack, start, embedder or judge.
         InputError: the pack is unusable.
     """
     todo = trials(ablation)
@@ -99,6 +101,7 @@ def run_ablation(
         "pack": faces.facts,
         "embedder": digest(embedder, kind="embedder"),
         "judge": digest(judge, kind="embedder"),
+        "initial": digest(initial, kind="generator") if initial is not None else None,
         "sheet_faces": ablation.sheet_faces,
     }
     folder = _Folder(out, common)
@@ -114,7 +117,7 @@ def run_ablation(
             out=folder.run(trial.name),
             embedder=load_embedder(embedder),
             judge=None,
-            initial=None,
+            initial=load_generator(initial) if initial is not None else None,
             reporter=reporter,
             device=device,
         )
@@ -146,8 +149,8 @@ class _Folder:
         values = json.loads(path.read_text(encoding="utf-8"))
         if values["identity"] != self._identity(trial):
             raise DatasetError(
-                f"{path} was measured with another recipe, pack, embedder or judge; choose another --out, or remove it "
-                f"and {self.run(trial.name)}."
+                f"{path} was measured with another recipe, pack, start, embedder or judge; choose another --out, or "
+                f"remove it and {self.run(trial.name)}."
             )
         return TrialResult(**values["result"])
 

@@ -9,7 +9,7 @@ import torch
 from vec2face.contracts import InputContract
 from vec2face.data.facepack import WHOLE_IMAGE, FacePack
 from vec2face.errors import ContractError, InputError
-from vec2face.evaluation.reconstruction import reconstruct
+from vec2face.evaluation.reconstruction import rebuild, reconstruct
 from vec2face.models.embedders.base import FaceEmbedder
 from vec2face.models.generator import GeneratorOutput, Vec2FaceGenerator
 
@@ -66,6 +66,17 @@ def test_an_untrained_generator_is_not_recognised(tmp_path: Path):
     )
     assert found.likeness[0].rank1 < 0.5
     assert found.likeness[0].frechet > found.likeness[0].frechet_floor
+
+
+def test_looks_are_drawn_for_the_distance_alone():
+    torch.manual_seed(0)
+    settings = {"feature_dim": 12, "width": 16, "encoder_depth": 1, "decoder_depth": 1, "appearance_dim": 3}
+    generator = Vec2FaceGenerator.from_size("small", **settings).eval()
+    found = rebuild(make_pack(8), generator=generator, embedder=CornerEmbedder())
+    assert not np.array_equal(found.rebuilt, found.varied)
+    plain = Vec2FaceGenerator.from_size("small", **(settings | {"appearance_dim": 0})).eval()
+    found = rebuild(make_pack(8), generator=plain, embedder=CornerEmbedder())
+    assert found.varied is found.rebuilt
 
 
 def test_three_people_are_too_few_for_a_distance(tmp_path: Path):

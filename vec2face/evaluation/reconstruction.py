@@ -24,6 +24,7 @@ from vec2face.models.embedders.base import FaceEmbedder
 from vec2face.models.generator.generator import Vec2FaceGenerator
 from vec2face.models.generator.masking import draw_masks
 from vec2face.models.pixels import to_pixels
+from vec2face.seeding import rng_for
 
 BATCH = 32
 SHEET_FACES = 32
@@ -40,8 +41,8 @@ class Likeness:
         own: mean cosine of a face to its own rendering.
         strangers: mean cosine of a face to the renderings of other people.
         rank1: share of faces whose own rendering is the nearest of all.
-        frechet: mean Frechet distance of renderings of half the people to real faces of the others, squared feature
-            units; None with fewer people than can be halved.
+        frechet: mean Frechet distance of renderings (with drawn looks) of half the people to real faces of the others,
+            squared feature units; None with fewer people than can be halved.
         frechet_floor: the same of real faces in place of their renderings (see `vec2face.evaluation.realism`).
     """
 
@@ -71,12 +72,15 @@ class RebuiltFaces:
 
     Attributes:
         rows: (N,) rows of the pack, one for each person.
-        real, rebuilt: (N, 112, 112, 3) uint8 RGB.
+        real, rebuilt: (N, 112, 112, 3) uint8 RGB; rebuilt with the average look.
+        varied: the same with a look drawn for each face, as a dataset's images are; `rebuilt` itself where the
+            generator takes no appearance code.
     """
 
     rows: NDArray[np.int64]
     real: NDArray[np.uint8]
     rebuilt: NDArray[np.uint8]
+    varied: NDArray[np.uint8]
 
 
 def reconstruct(
@@ -122,13 +126,16 @@ def rebuild(
     if len(rows) < 2:
         raise InputError("the face pack holds out fewer than two people; pack again with a larger holdout_share.")
     real = np.asarray(faces.images[rows])
-    rebuilt = []
+    rebuilt, varied = [], []
     for start in range(0, len(rows), BATCH):
         vectors = embed_pixels(embedder, real[start : start + BATCH])
         rebuilt.append(_render(generator, vectors, start))
+        if generator.config.appearance_dim:
+            varied.append(_render(generator, vectors, start, drawn_look=True))
         if on_image is not None:
             on_image(min(start + BATCH, len(rows)), len(rows))
-    return RebuiltFaces(rows, real, np.concatenate(rebuilt))
+    pixels = np.concatenate(rebuilt)
+    return RebuiltFaces(rows, real, pixels, np.concatenate(varied) if varied else pixels)
 
 
 def save_rebuilt_sheet(found: RebuiltFaces, path: Path) -> None:
@@ -139,13 +146,22 @@ def save_rebuilt_sheet(found: RebuiltFaces, path: Path) -> None:
 
 
 @torch.inference_mode()
-def _render(generator: Vec2FaceGenerator, vectors: NDArray[np.float32], first: int) -> NDArray[np.uint8]:
+def _render(
+    generator: Vec2FaceGenerator, vectors: NDArray[np.float32], first: int, *, drawn_look: bool = False
+) -> NDArray[np.uint8]:
     mask = generator.config.sampling_mask
-    draws = [draw_masks(0, first + index, [0], mask) for index in range(len(vectors))]
+    numbers = range(first, first + len(vectors))
+    draws = [draw_masks(0, number, [0], mask) for number in numbers]
+    codes = None
+    if drawn_look:
+        width = generator.config.appearance_dim
+        drawn = [rng_for(0, "appearance", number).standard_normal(width, np.float32) for number in numbers]
+        codes = torch.from_numpy(np.stack(drawn))
     output = generator(
         torch.from_numpy(vectors),
         mask_noise=torch.from_numpy(np.concatenate([noise for noise, _ in draws])),
         mask_rate=torch.from_numpy(np.concatenate([rate for _, rate in draws])),
+        appearance=codes,
     )
     return to_pixels(output.image).numpy()
 
@@ -153,10 +169,11 @@ def _render(generator: Vec2FaceGenerator, vectors: NDArray[np.float32], first: i
 def measure_likeness(network: FaceEmbedder, found: RebuiltFaces) -> Likeness:
     """Ask a network how alike faces and renderings are, each by itself and as two sets."""
     real, rebuilt = _embed(network, found.real), _embed(network, found.rebuilt)
+    varied = rebuilt if found.varied is found.rebuilt else _embed(network, found.varied)
     cosines = unit(real) @ unit(rebuilt).T
     own = np.eye(len(cosines), dtype=bool)
     nearest = cosines.argmax(axis=1) == np.arange(len(cosines))
-    distances = rebuilt_frechet(rebuilt, real, splits=SPLITS, seed=0) if len(real) >= FEWEST_PEOPLE else None
+    distances = rebuilt_frechet(varied, real, splits=SPLITS, seed=0) if len(real) >= FEWEST_PEOPLE else None
     return Likeness(
         network.name,
         float(cosines[own].mean()),

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vec2face.data.facepack import FacePack
-from vec2face.models.embedders.compact import CompactEmbedder
+from vec2face.models.embedders.base import FaceEmbedder
 from vec2face.training.batches import Batch, read_batch
 
 EMBED_BATCH = 128
@@ -30,7 +30,7 @@ class Vectors:
 
 
 @torch.no_grad()
-def embed_pack(faces: FacePack, embedder: CompactEmbedder, *, on_image: Callable[[int], None] | None = None) -> Vectors:
+def embed_pack(faces: FacePack, embedder: FaceEmbedder, *, on_image: Callable[[int], None] | None = None) -> Vectors:
     """Embed every face of a pack and its mirror image, on the embedder's device and in its precision.
 
     Args:
@@ -38,7 +38,8 @@ def embed_pack(faces: FacePack, embedder: CompactEmbedder, *, on_image: Callable
         embedder: in eval mode.
         on_image: told how many faces are done.
     """
-    parameter = next(embedder.parameters())
+    # An ONNX file has no parameters, and is run on the CPU.
+    parameter = next(embedder.parameters()) if isinstance(embedder, nn.Module) else torch.empty(0)
     values = np.empty((len(faces.images), 2, embedder.dim), np.float32)
     for start in range(0, len(faces.images), EMBED_BATCH):
         rows = np.arange(start, min(start + EMBED_BATCH, len(faces.images)))
