@@ -193,6 +193,34 @@ def test_a_prepared_folder_can_be_prepared_again(source: Path, tmp_path: Path) -
     assert run(tmp_path / "out", tmp_path / "again").kept == 7
 
 
+def test_a_shard_of_which_nothing_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    for number in range(12):
+        picture = jpeg(number) if number >= 10 else b"no image"
+        (tmp_path / "source" / f"{number:02d}.jpg").write_bytes(picture)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "source", tmp_path / "out", progress=Plug(12))
+    assert run(tmp_path / "source", tmp_path / "out").kept == 2
+    assert [record.key for record in open_reader(tmp_path / "out")] == ["000000010", "000000011"]
+
+
+def test_a_shard_that_lost_images_is_not_built_upon(source: Path, tmp_path: Path) -> None:
+    run(source, tmp_path / "out")
+    folder = PreparedFolder(tmp_path / "out")
+    size = folder.archive(0).stat().st_size
+    # Of the right size, so that only reading it shows the damage.
+    folder.archive(0).write_bytes(bytes(size))
+    folder.manifest(1).unlink()
+    with pytest.raises(InputError, match="holds no images"):
+        run(source, tmp_path / "out")
+    rows = folder.read_table(0)
+    folder.write_table(0, [*rows, {**rows[0], "index": 99}])
+    run(source, tmp_path / "whole")
+    folder.archive(0).write_bytes(PreparedFolder(tmp_path / "whole").archive(0).read_bytes())
+    with pytest.raises(DatasetError, match=r"000000\.tar holds 4 embeddings, but its table has 5 images"):
+        run(source, tmp_path / "out")
+
+
 def test_a_damaged_table_is_named(source: Path, tmp_path: Path) -> None:
     run(source, tmp_path / "out")
     PreparedFolder(tmp_path / "out").table(0).write_bytes(b"PAR1")

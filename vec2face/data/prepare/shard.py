@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from vec2face.data.prepare.folder import PreparedFolder, ShardManifest
 from vec2face.data.prepare.quality import whole_crop
 from vec2face.data.readers.base import FaceReader
 from vec2face.data.readers.tars import TarReader
+from vec2face.errors import DatasetError
 from vec2face.fileio.atomic import canonical_json, write_json
 from vec2face.fileio.images import encode_image
 from vec2face.fileio.tar import write_tar
@@ -79,10 +81,15 @@ class ShardWriter:
     def recall(self, shard: int) -> None:
         """Remember the images of a finished shard. Raises `DatasetError` or `InputError` if it is damaged."""
         kept = [row for row in self.folder.read_table(shard) if not row["reason"]]
-        archive = TarReader([self.folder.archive(shard)], source=str(self.folder.root), people="none")
-        for row, record in zip(kept, archive if kept else (), strict=True):
-            if record.feature is not None:
-                self.memory.add(row["sha256"], record.feature, row["label"], row["index"])
+        path = self.folder.archive(shard)
+        records = _stored_features(path) if kept else []
+        if len(records) != len(kept):
+            raise DatasetError(
+                f"{path} holds {len(records)} embeddings, but its table has {len(kept)} images; "
+                f"remove {self.folder.manifest(shard)} and run the command again."
+            )
+        for row, feature in zip(kept, records, strict=True):
+            self.memory.add(row["sha256"], feature, row["label"], row["index"])
         self.memory.files.settle()
 
     def _members(self, batches: Iterable[list[Examined]], rows: list[dict[str, Any]]) -> Iterator[tuple[str, bytes]]:
@@ -153,6 +160,11 @@ class ShardWriter:
             facts["valid"] = [[round(float(x), 3) for x in corner] for corner in face.corners]
         yield f"{key}.json", canonical_json(facts)
         yield f"{key}.npy", encode_array(feature)
+
+
+def _stored_features(archive: Path) -> list[np.ndarray]:
+    reader = TarReader([archive], source=str(archive), people="none")
+    return [record.feature for record in reader if record.feature is not None]
 
 
 def _row(face: Examined) -> dict[str, Any]:
