@@ -277,7 +277,8 @@ class TrainingLoop:
     def _measure(
         self, journal: Journal, measure: Callable[[nn.Module, int], dict[str, float]], reporter: TrainingReporter
     ) -> None:
-        figures = measure(self.average, self.step)
+        with self.processes.alone():
+            figures = measure(self.average, self.step)
         journal.write({"step": self.step, **{f"held_out/{name}": value for name, value in figures.items()}})
         journal.show_preview(self.step)
         reporter.training_note(

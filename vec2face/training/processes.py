@@ -10,6 +10,7 @@ import atexit
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 
 import torch
@@ -28,6 +29,10 @@ _OTHER_ENGINES = {
     "ACCELERATE_USE_FSDP": "FSDP",
     "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
 }
+
+
+# Whether this process does something that the others do not take part in, so that it must not wait for them.
+_ALONE: ContextVar[bool] = ContextVar("alone", default=False)
 
 
 class Processes:
@@ -64,6 +69,15 @@ class Processes:
         yield
         if self.is_main:
             self.wait()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Let `mean_over_processes` inside take this process's value: the others do not compute the same."""
+        token = _ALONE.set(True)
+        try:
+            yield
+        finally:
+            _ALONE.reset(token)
 
     @torch.no_grad()
     def average_(self, tensors: Iterable[Tensor]) -> None:
@@ -137,6 +151,8 @@ def mean_over_processes(value: Tensor) -> Tensor:
     mean of the processes' losses is the loss of the whole batch.
     """
     value = value.detach()
+    if _ALONE.get():
+        return value
     if not (distributed.is_available() and distributed.is_initialized()) or distributed.get_world_size() == 1:
         return value
     mean = value.clone()
