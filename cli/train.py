@@ -121,6 +121,15 @@ def embedder(
 @click.option(
     "--initial", type=click.Path(path_type=Path, exists=True), default=None, help="Generator folder to start from."
 )
+@click.option(
+    "--lpips",
+    "lpips_files",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    nargs=2,
+    metavar="TRUNK HEADS",
+    default=None,
+    help="Weights of LPIPS: torchvision's VGG-16 or AlexNet, and the heads of version 0.1.",
+)
 def generator(
     recipe: str,
     pack: Path | None,
@@ -131,6 +140,7 @@ def generator(
     teacher_ref: str | None,
     judge_ref: str | None,
     initial: Path | None,
+    lpips_files: tuple[Path, Path] | None,
 ) -> None:
     """Train a generator to rebuild the faces of a pack from their vectors, as RECIPE (a file or a shipped name) says.
 
@@ -146,6 +156,8 @@ def generator(
     if teacher_ref is not None:
         if initial is not None:
             raise click.UsageError("--initial has no effect with --teacher: a student begins with random weights.")
+        if lpips_files is not None:
+            raise click.UsageError("--lpips has no effect with --teacher.")
 
         from vec2face.config.distillation import DistillRecipe
         from vec2face_cli.train_distilled import train_distilled
@@ -167,13 +179,14 @@ def generator(
 
     values = _wanting_tensorboard(load_recipe(recipe, GeneratorRecipe), tensorboard)
 
-    from vec2face.checkpoints import load_embedder, load_generator
+    from vec2face.checkpoints import load_embedder, load_generator, load_lpips
     from vec2face.training.generator import train_generator
     from vec2face_cli.training_progress import is_main_process, resumable, training_progress
 
-    loss_network = _compact(load_embedder(embedder_ref), embedder_ref)
+    loss_network = load_embedder(embedder_ref)
     judge = load_embedder(judge_ref) if judge_ref else None
     start = load_generator(str(initial)) if initial else None
+    lpips = load_lpips(*lpips_files) if lpips_files else None
     with resumable(out), training_progress("generator") as reporter:
         summary = train_generator(
             values,
@@ -183,6 +196,7 @@ def generator(
             judge=judge,
             initial=start,
             reporter=reporter,
+            lpips=lpips,
             device=device,
         )
     if is_main_process():

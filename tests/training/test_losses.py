@@ -118,3 +118,80 @@ def test_composition_passes_the_rendering_outside_without_gradient(pictures):
     assert torch.equal(composed[(valid == 1).expand_as(composed)], real[(valid == 1).expand_as(real)])
     assert torch.equal(composed[(valid == 0).expand_as(composed)], fake[(valid == 0).expand_as(fake)])
     assert not composed.requires_grad
+
+
+def test_structure_loss_through_gaussian_windows_equals_loops_on_colours(pictures):
+    fake, real, _ = pictures
+    offsets = torch.arange(11.0) - 5
+    kernel = torch.exp(-(offsets[:, None] ** 2 + offsets[None] ** 2) / (2 * 1.5**2)).double()
+    kernel = kernel / kernel.sum()
+    a, b = (fake.double() + 1) / 2, (real.double() + 1) / 2
+    values = []
+    for i in range(2):
+        for c in range(3):
+            for y in range(16 - 10):
+                for x in range(16 - 10):
+                    p, q = a[i, c, y : y + 11, x : x + 11], b[i, c, y : y + 11, x : x + 11]
+                    mean_p, mean_q = (kernel * p).sum(), (kernel * q).sum()
+                    var_p, var_q = (kernel * (p - mean_p) ** 2).sum(), (kernel * (q - mean_q) ** 2).sum()
+                    covariance = (kernel * (p - mean_p) * (q - mean_q)).sum()
+                    luminance = (2 * mean_p * mean_q + 1e-4) / (mean_p**2 + mean_q**2 + 1e-4)
+                    values.append(1 - luminance * (2 * covariance + 9e-4) / (var_p + var_q + 9e-4))
+    expected = float(torch.stack(values).mean())
+    whole = torch.ones(2, 1, 16, 16)
+    assert losses.structure_loss(fake, real, whole, window="gaussian").item() == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("window", ["uniform", "gaussian"])
+def test_the_gradient_of_the_structure_loss_equals_finite_differences(pictures, window):
+    fake, real, _ = (x.double() for x in pictures)
+    whole = torch.ones(2, 1, 16, 16)
+    fake = fake.float().requires_grad_()
+    losses.structure_loss(fake, real.float(), whole, window=window).backward()
+    assert fake.grad is not None
+    step = 1e-2
+    for place in ((0, 0, 8, 8), (1, 2, 5, 9)):
+        moved = []
+        for sign in (1, -1):
+            shifted = fake.detach().clone()
+            shifted[place] += sign * step
+            moved.append(losses.structure_loss(shifted, real.float(), whole, window=window).item())
+        assert float(fake.grad[place]) == pytest.approx((moved[0] - moved[1]) / (2 * step), abs=2e-5, rel=0.05)
+
+
+def test_a_window_with_one_invalid_pixel_does_not_count(pictures):
+    fake, real, _ = pictures
+    valid = torch.ones(2, 1, 16, 16)
+    valid[:, :, 8, 8] = 0
+    changed = fake.clone()
+    changed[:, :, 8, 8] += 0.5
+    assert losses.structure_loss(changed, real, valid).item() == losses.structure_loss(fake, real, valid).item()
+    assert losses.structure_loss(changed, real, torch.ones_like(valid)).item() != pytest.approx(
+        losses.structure_loss(fake, real, torch.ones_like(valid)).item(), abs=1e-6
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_perceptual_loss_and_its_gradient_equal_autograd_of_the_formula(dtype):
+    draws = torch.Generator().manual_seed(3)
+    real = [torch.randn(2, 4, 8, 8, generator=draws).to(dtype), torch.randn(2, 6, 4, 4, generator=draws).to(dtype)]
+    fake = [(x.float() + torch.randn(x.shape, generator=draws)).to(dtype) for x in real]
+    ours, plain = ([x.clone().requires_grad_() for x in fake] for _ in range(2))
+    loss = losses.perceptual_loss(ours, real)
+    terms = [(f.float() - r.float()).abs().mean() / r.float().abs().mean() for f, r in zip(plain, real, strict=True)]
+    expected = torch.stack(terms).mean()
+    tolerance = 1e-5 if dtype is torch.float32 else 5e-3
+    assert loss.item() == pytest.approx(expected.item(), rel=tolerance)
+    (loss * 3).backward()
+    (expected * 3).backward()
+    for a, b in zip(ours, plain, strict=True):
+        assert a.grad is not None
+        assert b.grad is not None
+        assert a.grad.dtype is dtype
+        assert torch.allclose(a.grad.float(), b.grad.float(), rtol=1e-2)
+
+
+def test_perceptual_loss_of_many_values_keeps_its_precision():
+    real = [torch.full((1, 32, 128, 128), 0.5, dtype=torch.bfloat16)]
+    fake = [torch.full((1, 32, 128, 128), 0.625, dtype=torch.bfloat16)]
+    assert losses.perceptual_loss(fake, real).item() == pytest.approx(0.25, rel=1e-3)

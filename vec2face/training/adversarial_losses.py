@@ -24,7 +24,7 @@ def patch_weights(valid: Tensor, logits: list[Tensor]) -> list[Tensor]:
         valid: `(B, 1, H, W)`, 1 where the target is a real picture.
         logits: the maps to weigh.
     """
-    return [F.adaptive_avg_pool2d(valid, logit.shape[-2:]).square() for logit in logits]
+    return [F.adaptive_avg_pool2d(valid, (logit.shape[2], logit.shape[3])).square() for logit in logits]
 
 
 def hinge_discriminator_loss(real: list[Tensor], fake: list[Tensor], weights: list[Tensor]) -> Tensor:

@@ -55,10 +55,19 @@ class BatchStream:
     """Random access to the batches of an endless, shuffled pass over some rows of a pack.
 
     The order of pass k is a permutation keyed by (seed, k); flips are keyed by (seed, step). Any thread may read.
+
+    Args:
+        pack, rows: what to show.
+        batch_size: images in a step's whole batch.
+        seed: the run's seed.
+        mirror_share: share of the images that are mirrored.
     """
 
-    def __init__(self, pack: FacePack, rows: np.ndarray, *, batch_size: int, seed: int) -> None:
+    def __init__(
+        self, pack: FacePack, rows: np.ndarray, *, batch_size: int, seed: int, mirror_share: float = 0.5
+    ) -> None:
         self._pack, self._rows, self._batch_size, self._seed = pack, rows, batch_size, seed
+        self._mirror_share = mirror_share
         self._orders: dict[int, np.ndarray] = {}
         self._lock = threading.Lock()
 
@@ -72,7 +81,7 @@ class BatchStream:
         positions = np.arange(step * self._batch_size, (step + 1) * self._batch_size)
         epochs, offsets = np.divmod(positions, len(self._rows))
         rows = np.array([self._order(int(e))[o] for e, o in zip(epochs, offsets, strict=True)], np.int64)
-        return rows, rng_for(self._seed, "mirror", step).random(self._batch_size) < 0.5
+        return rows, rng_for(self._seed, "mirror", step).random(self._batch_size) < self._mirror_share
 
     def _order(self, epoch: int) -> np.ndarray:
         with self._lock:

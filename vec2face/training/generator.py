@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from vec2face.config.training import GeneratorRecipe
 from vec2face.contracts import require_same_width
@@ -81,8 +82,8 @@ def train_generator(
         new = start_from(generator, initial)
         reporter.training_note(f"starting from the given generator; new weights: {len(new)} tensors")
     generator.to(device=processes.device, memory_format=torch.channels_last)
-    learner = _discriminator(recipe, embedder, vectors, processes)
-    step = _step(recipe, faces, vectors, embedder, lpips, generator, learner, processes.device)
+    learner = make_discriminator(recipe, embedder, vectors, processes)
+    step = make_step(recipe, faces, vectors, embedder, lpips, generator, learner, processes.device)
     loop = TrainingLoop(
         model=generator,
         recipe=recipe,
@@ -98,9 +99,13 @@ def train_generator(
 def _require_networks(recipe: GeneratorRecipe, embedder: FaceEmbedder, lpips: Lpips | None) -> None:
     """Raise unless the networks given are those that the recipe's losses ask for."""
     losses = recipe.losses
+    if not isinstance(embedder, nn.Module):
+        raise ContractError(
+            f"no gradient passes through a {type(embedder).__name__}; name a loss network that is not an ONNX file."
+        )
     wanted = losses.perceptual_network == "lpips"
     if wanted and lpips is None:
-        raise InputError("this recipe compares pictures by LPIPS: name the folder of its weights with --lpips.")
+        raise InputError("this recipe compares pictures by LPIPS: name the two files of its weights with --lpips.")
     if lpips is not None and not wanted:
         raise InputError(
             "LPIPS weights are given, but this recipe's perceptual loss is another; "
@@ -147,7 +152,7 @@ def _vectors(
     return vectors
 
 
-def _discriminator(
+def make_discriminator(
     recipe: GeneratorRecipe, embedder: FaceEmbedder, vectors: Vectors, processes: Processes
 ) -> Learner | None:
     """The discriminator with its optimiser, for a recipe with an adversarial loss."""
@@ -161,7 +166,7 @@ def _discriminator(
         condition_dim=vectors.values.shape[2],
         seed=recipe.run.seed,
     )
-    discriminator.to(device=processes.device, memory_format=torch.channels_last)
+    discriminator.to(device=processes.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Learner(
         name="discriminator",
         module=discriminator,
@@ -172,7 +177,7 @@ def _discriminator(
     )
 
 
-def _step(
+def make_step(
     recipe: GeneratorRecipe,
     faces: FacePack,
     vectors: Vectors,
@@ -182,6 +187,17 @@ def _step(
     discriminator: Learner | None,
     device: torch.device,
 ) -> GeneratorStep:
+    """Join what computes a step's losses.
+
+    Args:
+        recipe: the run's recipe.
+        faces, vectors: the training set.
+        embedder: the loss network, see `prepare_embedder`.
+        lpips: the network of the perceptual loss, or None.
+        generator: the network being trained, on `device`.
+        discriminator: see `make_discriminator`.
+        device: where everything is computed.
+    """
     precision = recipe.run.precision
     half = partial(autocast, device, precision)
     if lpips is not None:

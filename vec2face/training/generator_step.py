@@ -55,7 +55,11 @@ class GeneratorStep:
         self.recipe, self.vectors, self.generator = recipe, vectors, generator
         self.loss_network, self.lpips, self.adversary, self.autocast = loss_network, lpips, adversary, autocast
         self.stream = BatchStream(
-            faces, training_rows(recipe, faces), batch_size=recipe.schedule.batch_size, seed=recipe.run.seed
+            faces,
+            training_rows(recipe, faces),
+            batch_size=recipe.schedule.batch_size,
+            seed=recipe.run.seed,
+            mirror_share=recipe.mirror_share,
         )
 
     def __call__(self, batch: Batch, portion: Portion) -> dict[str, Tensor]:
@@ -169,6 +173,6 @@ def training_rows(recipe: GeneratorRecipe, faces: FacePack) -> np.ndarray:
     )
 
 
-def last_weights(generator: Vec2FaceGenerator) -> nn.Parameter:
+def last_weights(generator: Vec2FaceGenerator) -> Tensor:
     """Weights of the image decoder's last convolution, where the adaptive weight compares gradients."""
     return [module for module in generator.image_decoder.modules() if isinstance(module, nn.Conv2d)][-1].weight

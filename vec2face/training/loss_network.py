@@ -93,8 +93,8 @@ def prepare_embedder(embedder: FaceEmbedder, *, device: torch.device, precision:
     """
     if isinstance(embedder, CompactEmbedder):
         embedder.fuse()
-    if isinstance(embedder, nn.Module):
+    if isinstance(embedder, nn.Module):  # an ONNX session is what it is
         embedder.eval().requires_grad_(False)
         # torch's own `to`: the one of diffusers warns at every cast about modules it was never told to keep in float32.
         nn.Module.to(embedder, device, precision)
-        embedder.to(memory_format=torch.channels_last)
+        embedder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's own stub lacks it

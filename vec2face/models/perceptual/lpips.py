@@ -63,30 +63,26 @@ class Lpips(ModelMixin, ConfigMixin):
     """The distance of pictures: sum over maps of the mean over places of w . (a - b)^2, with unit vectors a and b.
 
     Args:
-        trunk: "vgg" (as in the published training) or "alex".
+        network: "vgg" (as in the published training) or "alex".
 
     Raises:
-        ConfigError: there is no such trunk.
+        ConfigError: there is no such network.
     """
 
-    shift: Tensor
-    scale: Tensor
-
     @register_to_config
-    def __init__(self, *, trunk: Literal["vgg", "alex"] = "vgg") -> None:
+    def __init__(self, *, network: Literal["vgg", "alex"] = "vgg") -> None:
         super().__init__()
-        if trunk not in TRUNKS:
-            raise ConfigError(f"the trunk of LPIPS must be one of {', '.join(TRUNKS)}, not {trunk!r}.")
-        self.trunk, self.taps = TRUNKS[trunk]()
-        self.heads = nn.ParameterList(nn.Parameter(torch.empty(1, width, 1, 1)) for width in CHANNELS[trunk])
+        if network not in TRUNKS:
+            raise ConfigError(f"the network of LPIPS must be one of {', '.join(TRUNKS)}, not {network!r}.")
+        self.trunk, self.taps = TRUNKS[network]()
+        self.heads = nn.ParameterList(nn.Parameter(torch.empty(1, width, 1, 1)) for width in CHANNELS[network])
         for head in self.heads:
             nn.init.constant_(head, 1 / head.shape[1])
-        self.register_buffer("shift", torch.tensor(SHIFT).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("scale", torch.tensor(SCALE).view(1, 3, 1, 1), persistent=False)
 
     def maps(self, images: Tensor) -> list[Tensor]:
         """Return the trunk's maps of `(B, 3, H, W)` pictures in [-1, 1], each vector of channels scaled to length 1."""
-        x = (images - self.shift) / self.scale
+        shift, scale = (images.new_tensor(values).view(1, 3, 1, 1) for values in (SHIFT, SCALE))
+        x = (images - shift) / scale
         maps = []
         for index, layer in enumerate(self.trunk):
             x = layer(x)
