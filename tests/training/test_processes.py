@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vec2face.errors import ConfigError, InputError
-from vec2face.training.processes import find_processes, mean_over_processes
+from vec2face.training.processes import Processes, find_processes, mean_over_processes
 
 VARIABLES = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 
@@ -53,6 +53,18 @@ def test_a_launched_process_is_refused_what_it_cannot_have(monkeypatch: pytest.M
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     with pytest.raises(ConfigError, match="FSDP"):
         find_processes()
+
+
+def test_a_process_that_measures_alone_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    exchanged = []
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda tensor: exchanged.append(tensor.add_(6.0)))
+    processes = Processes(device=torch.device("cpu"), count=2)
+    with processes.alone():
+        assert mean_over_processes(torch.tensor(2.0)) == 2
+    assert not exchanged
+    assert mean_over_processes(torch.tensor(2.0)) == 4
 
 
 def test_alone_a_mean_over_processes_is_the_value_without_its_gradient() -> None:
