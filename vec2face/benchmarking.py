@@ -138,6 +138,7 @@ def _rendering(generator: Vec2FaceGenerator, device: Device) -> Callable[[int, P
             seed=np.zeros(batch_size, np.uint64),
             mask_noise=rng.random((batch_size, TOKENS), np.float32),
             mask_rate=np.full(batch_size, mask["mean"], np.float32),
+            appearance=rng.standard_normal((batch_size, generator.config.appearance_dim), np.float32),
         )
         return lambda: list(renderer.render([draws]))
 
