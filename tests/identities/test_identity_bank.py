@@ -7,6 +7,7 @@ import pytest
 import safetensors.numpy
 
 from vec2face.errors import ContractError, InputError
+from vec2face.fileio.atomic import canonical_json
 from vec2face.identities import IdentityBank
 
 VECTORS = np.random.default_rng(0).standard_normal((6, 8)).astype(np.float32)
@@ -150,3 +151,13 @@ def test_a_header_that_asks_for_terabytes_is_told_as_damage(tmp_path: Path) -> N
     (tmp_path / "huge.npy").write_bytes(b"\x93NUMPY\x01\x00v\x00" + header.encode() + b"1234")
     with pytest.raises(InputError, match=r"huge\.npy is not a readable \.npy table"):
         IdentityBank.load(tmp_path / "huge.npy")
+
+
+def test_a_bank_is_written_as_safetensors_writes_it(tmp_path: Path) -> None:
+    vectors = np.random.default_rng(0).standard_normal((20, 3)).astype(np.float32)
+    names = tuple(f'name-{row} \u00e9"' for row in range(20))
+    bank = IdentityBank(vectors, names, {"source": "test", "text": "\u00e9 \\"})
+    bank.save(tmp_path / "bank")
+    document = {"format": "vec2face-bank/1", "ids": list(names), "provenance": bank.provenance}
+    expected = safetensors.numpy.save({"vectors": vectors}, {"identity_bank": canonical_json(document).decode()})
+    assert (tmp_path / "bank").read_bytes() == expected

@@ -5,6 +5,7 @@ JSON `{"format": "vec2face-bank/1", "ids": [...], "provenance": {...}}`. Equal b
 """
 
 import json
+import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,14 @@ from safetensors import SafetensorError
 
 from vec2face.contracts import require_same_width
 from vec2face.errors import InputError
-from vec2face.fileio.atomic import canonical_json, sha256_file, write_bytes
+from vec2face.fileio.atomic import atomic_write, canonical_json, sha256_file
 
 BANK_FORMAT = "vec2face-bank/1"
 METADATA_KEY = "identity_bank"
 VECTORS_TENSOR = "vectors"
 _NPY_MAGIC = b"\x93NUMPY"
 _NAMED_ROWS = 5
+_ROWS_WRITTEN = 8192
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,10 +74,19 @@ class IdentityBank:
         require_same_width("the identity bank", self.width, other, width)
 
     def save(self, path: Path) -> None:
-        """Write the bank atomically. Raises `StorageError` if that is not possible."""
+        """Write the bank atomically, without a copy of it in memory. Raises `StorageError` if that is not possible."""
         document = {"format": BANK_FORMAT, "ids": list(self.ids), "provenance": self.provenance}
         metadata = {METADATA_KEY: canonical_json(document).decode()}
-        write_bytes(path, safetensors.numpy.save({VECTORS_TENSOR: np.ascontiguousarray(self.vectors)}, metadata))
+        tensor = {"dtype": "F32", "shape": list(self.vectors.shape), "data_offsets": [0, self.vectors.nbytes]}
+        header = json.dumps(
+            {"__metadata__": metadata, VECTORS_TENSOR: tensor}, separators=(",", ":"), ensure_ascii=False
+        )
+        encoded = header.encode()
+        encoded += b" " * (-len(encoded) % 8)
+        with atomic_write(path) as stream:
+            stream.write(struct.pack("<Q", len(encoded)) + encoded)
+            for start in range(0, len(self), _ROWS_WRITTEN):
+                stream.write(self.vectors[start : start + _ROWS_WRITTEN].astype("<f4", copy=False).tobytes())
 
     @classmethod
     def load(cls, path: Path) -> "IdentityBank":

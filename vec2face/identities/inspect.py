@@ -101,11 +101,13 @@ def _nearest(
         for column_start in range(row_start, len(bank), _COLUMNS):
             columns = slice(column_start, min(column_start + _COLUMNS, len(bank)))
             cosines = units[rows] @ units[columns].T
-            own = np.arange(rows.start, rows.stop)[:, None] >= np.arange(columns.start, columns.stop)
-            cosines[own] = -np.inf  # each pair once, no identity with itself
-            np.maximum(nearest[rows], cosines.max(axis=1), out=nearest[rows])
+            if column_start < rows.stop:  # each pair once, no identity with itself
+                own = np.arange(rows.start, rows.stop)[:, None] >= np.arange(columns.start, columns.stop)
+                cosines[own] = -np.inf
+            by_row = cosines.max(axis=1)
+            np.maximum(nearest[rows], by_row, out=nearest[rows])
             np.maximum(nearest[columns], cosines.max(axis=0), out=nearest[columns])
-            highest = cosines.max()
+            highest = by_row.max()
             if highest >= top - slack:
                 top = max(top, highest)
                 for first, second in np.argwhere(cosines >= top - slack):
