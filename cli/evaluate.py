@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from vec2face_cli.evaluate_identification import identification
+from vec2face_cli.evaluate_ijb import ijb
 from vec2face_cli.evaluate_realism import realism
 from vec2face_cli.evaluate_sheets import sheets
 from vec2face_cli.evaluate_verification import verification
@@ -14,6 +16,8 @@ def evaluate() -> None:
     """Measure an embedder on a verification set, and how real and recognisable generated faces are."""
 
 
+evaluate.add_command(identification)
+evaluate.add_command(ijb)
 evaluate.add_command(realism)
 evaluate.add_command(sheets)
 evaluate.add_command(verification)

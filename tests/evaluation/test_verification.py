@@ -17,7 +17,7 @@ from vec2face.errors import ContractError, InputError, WeightsError
 from vec2face.evaluation.benchmark import benchmark_scores, run_verification
 from vec2face.evaluation.stored_embeddings import read_embeddings
 from vec2face.evaluation.subjects import NetworkSubject, open_subject, read_training
-from vec2face.evaluation.verification import measure_sets
+from vec2face.evaluation.verification import accuracy_of, measure_sets
 from vec2face.evaluation.verification_sets import open_verification_set, open_verification_sets
 from vec2face.models.embedders.base import FaceEmbedder
 from vec2face_cli.evaluate import evaluate
@@ -87,6 +87,7 @@ def test_mirror_images_are_summed_before_the_length_is_taken(colour_set):
     assert result.tar_at_far["0.0001"] is None  # twenty impostor pairs cannot tell 1 in 10,000
     (whole,) = measure_sets(subject(), [found], batch_size=80, resamples=20)
     assert figures(whole) == figures(small)
+    assert accuracy_of(LeftRight(), found) == result.accuracy.mean
 
 
 def test_an_image_that_occurs_often_is_embedded_once(tmp_path):
@@ -174,8 +175,19 @@ def test_groups_and_documents(tmp_path):
     assert group["std"] == pytest.approx(abs(values[0] - values[1]) / 2)
     assert group["skewed_error_ratio"] == pytest.approx((1 - min(values)) / (1 - max(values)))
     assert facts["benchmarks"] == {}
+    facts["training"] = {
+        "recipe": {"run": {"seed": 3}},
+        "datasets": [{"source": "FACES", "classes": 9}],
+        "rates": [1, 2],
+    }
     sections = {section.title: section for section in evaluation_document(facts).sections}
     assert "RFW: how evenly groups are served" in sections
+    assert sections["How it was trained"].rows == (
+        ("recipe.run.seed", "3"),
+        ("datasets[0].source", "FACES"),
+        ("datasets[0].classes", "9"),
+        ("rates", "1, 2"),
+    )
     assert all((tmp_path / file).is_file() for file, _ in sections["Verification"].figures)
     with pytest.raises(InputError, match="RFW has one group only"):
         run_verification(one, sets[:1], batch_size=64, resamples=20, seed=0)

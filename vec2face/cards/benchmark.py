@@ -4,7 +4,7 @@ Both come from one `Document`, so that they say the same.
 """
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -213,16 +213,21 @@ def _about(facts: Mapping[str, Any]) -> list[Section]:
     if inputs:
         sections.append(Section("Sets", columns=("set", "file", "digest (SHA-256)"), rows=tuple(inputs)))
     if facts.get("training"):
-        told = [(key, str(value)) for key, value in facts["training"].items() if isinstance(value, str | int | float)]
-        told += [
-            (f"{key}.{name}", str(value))
-            for key, part in facts["training"].items()
-            if isinstance(part, Mapping)
-            for name, value in part.items()
-            if isinstance(value, str | int | float)
-        ]
-        sections.append(Section("How it was trained", columns=("fact", "value"), rows=tuple(told)))
+        told = tuple(_flattened(facts["training"], ""))
+        sections.append(Section("How it was trained", columns=("fact", "value"), rows=told))
     return sections
+
+
+def _flattened(value: Any, name: str) -> Iterator[tuple[str, str]]:
+    """Nested facts as lines: {"recipe": {"seed": 1}} -> ("recipe.seed", "1"); what has no value is left out."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flattened(inner, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, list) and any(isinstance(inner, Mapping | list) for inner in value):
+        for number, inner in enumerate(value):
+            yield from _flattened(inner, f"{name}[{number}]")
+    elif value is not None:
+        yield name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _verification_figures(figures: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:

@@ -28,6 +28,10 @@ class ImageList(Protocol):
     def pixels(self, index: int) -> Pixels:
         """Return an image, uint8 `(112, 112, 3)` RGB. Raises `InputError` if it cannot be decoded or is oblong."""
 
+
+class StoredImages(ImageList, Protocol):
+    """Images whose stored bytes tell the set."""
+
     def update(self, digest: "hashlib._Hash") -> None:
         """Add every image's stored bytes to a digest, in order."""
 
@@ -100,7 +104,7 @@ class ImageArray:
             _add(digest, self.pixels(index).tobytes())
 
 
-def content_digest(images: ImageList, *, extra: bytes = b"") -> str:
+def content_digest(images: StoredImages, *, extra: bytes = b"") -> str:
     """SHA-256 of every image's stored bytes, in order, and of `extra`: the same set in another file has the same."""
     digest = hashlib.sha256()
     images.update(digest)

@@ -21,6 +21,7 @@ INK = "#22262b"
 SIZE = (5.8, 3.4)  # inches
 DPI = 160
 BINS = 120
+ROC_POINTS = 2000
 
 
 def plot_scores(
@@ -75,7 +76,10 @@ def plot_roc(path: Path, curves: Mapping[str, OperatingCurve], *, title: str) ->
     colors = matplotlib.colormaps["viridis"](np.linspace(0.05, 0.85, len(curves)))
     lowest = min(1.0 / curve.impostor for curve in curves.values())
     for (name, curve), color in zip(curves.items(), colors, strict=True):
-        shown = curve.fmr > 0  # zero has no place on a logarithmic axis
+        # Zero has no place on a logarithmic axis, and a curve of millions of pairs has more points than the picture.
+        targets = np.geomspace(1.0 / curve.impostor, 1.0, ROC_POINTS)
+        shown = np.unique(np.searchsorted(curve.fmr, targets * (1 + 1e-9), side="right") - 1)
+        shown = shown[curve.fmr[shown] > 0]
         axes.step(curve.fmr[shown], 1.0 - curve.fnmr[shown], where="post", color=color, linewidth=1.6, label=name)
     axes.set_xscale("log")
     axes.set_xlim(lowest, 1.0)

@@ -39,33 +39,11 @@ class NetworkSubject:
     training: dict[str, Any] | None
 
     def embed(
-        self,
-        images: ImageList,
-        *,
-        name: str,
-        batch_size: int,
-        progress: ProgressReporter | None = None,
+        self, images: ImageList, *, name: str, batch_size: int, progress: ProgressReporter | None = None
     ) -> NDArray[np.float64]:
-        """Embed every image and its mirror image and sum the two, in float64: raw (N, D). Equal images count once.
-
-        Raises:
-            InputError: an image cannot be decoded or is oblong.
-            ContractError: the network gives values that are not finite, or expects another crop.
-        """
+        """Embed every image; see `embed_with_mirror`. `name` is what the images are called in the progress."""
         progress = progress or SilentProgress()
-        chosen, where = unique_positions(images)
-        progress.begin(f"embedding {name}", total=len(chosen), unit="images")
-        parts = []
-        for start in range(0, len(chosen), batch_size):
-            block = chosen[start : start + batch_size]
-            pixels = np.stack([images.pixels(int(index)) for index in block])
-            mirrored = np.ascontiguousarray(pixels[:, :, ::-1])
-            parts.append(
-                embed_pixels(self.network, pixels).astype(np.float64)
-                + embed_pixels(self.network, mirrored).astype(np.float64)
-            )
-            progress.advance(len(block))
-        return np.concatenate(parts)[where]
+        return embed_with_mirror(self.network, images, name=name, batch_size=batch_size, progress=progress)
 
 
 @dataclass(frozen=True)
@@ -98,6 +76,29 @@ class StoredSubject:
 
 
 Subject = NetworkSubject | StoredSubject
+
+
+def embed_with_mirror(
+    network: FaceEmbedder, images: ImageList, *, name: str, batch_size: int, progress: ProgressReporter
+) -> NDArray[np.float64]:
+    """Embed every image and its mirror image and sum the two, in float64: raw (N, D). Equal images are embedded once.
+
+    Raises:
+        InputError: an image cannot be decoded or is oblong.
+        ContractError: the network gives values that are not finite, or expects another crop.
+    """
+    chosen, where = unique_positions(images)
+    progress.begin(f"embedding {name}", total=len(chosen), unit="images")
+    parts = []
+    for start in range(0, len(chosen), batch_size):
+        block = chosen[start : start + batch_size]
+        pixels = np.stack([images.pixels(int(index)) for index in block])
+        mirrored = np.ascontiguousarray(pixels[:, :, ::-1])
+        parts.append(
+            embed_pixels(network, pixels).astype(np.float64) + embed_pixels(network, mirrored).astype(np.float64)
+        )
+        progress.advance(len(block))
+    return np.concatenate(parts)[where]
 
 
 def open_subject(reference: str, *, checkpoint_format: str | None = None, device: str = "cpu") -> Subject:

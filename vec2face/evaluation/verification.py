@@ -18,8 +18,9 @@ from vec2face.evaluation.bootstrap import RESAMPLES, Intervals, bootstrap
 from vec2face.evaluation.folds import FoldAccuracy, FoldRate, fold_accuracy, fold_val
 from vec2face.evaluation.image_lists import ImageList, unique_positions
 from vec2face.evaluation.rates import area_under_curve, equal_error_rate, operating_curve, tar_at_far
-from vec2face.evaluation.subjects import NetworkSubject, Subject
+from vec2face.evaluation.subjects import NetworkSubject, Subject, embed_with_mirror
 from vec2face.evaluation.verification_sets import VerificationSet
+from vec2face.models.embedders.base import FaceEmbedder
 from vec2face.progress import ProgressReporter, SilentProgress
 
 TAR_FARS = (1e-1, 1e-2, 1e-3, 1e-4)
@@ -113,6 +114,16 @@ def measure_sets(
             raw = stored[number]
         measured.append(_measure(raw, found, started, resamples=resamples, seed=seed))
     return measured
+
+
+def accuracy_of(network: FaceEmbedder, found: VerificationSet, *, batch_size: int = 64) -> float:
+    """Accuracy over folds of a network in eval mode on one set, in [0, 1]: the figure alone, for use during training.
+
+    Raises:
+        InputError, ContractError: see `measure_sets`.
+    """
+    raw = embed_with_mirror(network, found.images, name=found.title, batch_size=batch_size, progress=SilentProgress())
+    return fold_accuracy(pair_distances(raw), found.same, folds=found.folds).mean
 
 
 def check_images(lists: Sequence[ImageList], progress: ProgressReporter) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vec2face.errors import InputError
 from vec2face.evaluation.folds import FOLDS, require_even_folds
-from vec2face.evaluation.image_lists import EncodedImages, ImageArray, ImageFiles, ImageList, content_digest
+from vec2face.evaluation.image_lists import EncodedImages, ImageArray, ImageFiles, StoredImages, content_digest
 from vec2face.evaluation.pair_lists import PairList, find_images, read_pair_list
 from vec2face.evaluation.pickled import read_pickled_pairs, unpickle_pairs
 
@@ -39,7 +39,7 @@ class VerificationSet:
     group: str | None
     source: str
     kind: str
-    images: ImageList
+    images: StoredImages
     same: NDArray[np.bool_]
     folds: int
     digest: str
@@ -89,7 +89,7 @@ def open_verification_set(argument: str, *, images: Path | None = None, folds: i
     label, path = _label(argument)
     group, _, name = label.rpartition("/")
     stated: int | None = None
-    faces: ImageList
+    faces: StoredImages
     if path.is_dir() and (path / PAIRS_NAME).is_file():
         kind, (faces, same, stated) = "pair list", _read_list(path / PAIRS_NAME, path)
     elif path.is_dir():
@@ -128,7 +128,7 @@ def _label(argument: str) -> tuple[str, Path]:
     return name, path
 
 
-def _read_bin(path: Path) -> tuple[ImageList, list[bool]]:
+def _read_bin(path: Path) -> tuple[StoredImages, list[bool]]:
     if path.suffix == ".xz":
         images, same = unpickle_pairs(_unpack(path), path)
     else:
@@ -148,7 +148,7 @@ def _unpack(path: Path) -> bytes:
     return data
 
 
-def _read_list(path: Path, folder: Path) -> tuple[ImageList, list[bool], int | None]:
+def _read_list(path: Path, folder: Path) -> tuple[StoredImages, list[bool], int | None]:
     listed: PairList = read_pair_list(path)
     names = [name for pair in listed.pairs for name in (pair.first, pair.second)]
     files = find_images(names, folder, where=str(path))
@@ -166,7 +166,7 @@ def _array_in(folder: Path) -> Path:
     )
 
 
-def _read_array(path: Path) -> tuple[ImageList, list[bool]]:
+def _read_array(path: Path) -> tuple[StoredImages, list[bool]]:
     array = _load(path)
     flag_files = [path.with_name(name.format(stem=path.stem)) for name in _FLAG_NAMES]
     found = next((file for file in flag_files if file.is_file()), None)
