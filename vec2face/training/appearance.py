@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from vec2face.models.generator.generator import Vec2FaceGenerator
+from vec2face.training.processes import mean_over_processes
 
 
 def divergence_loss(mean: Tensor, log_variance: Tensor, counted: Tensor) -> Tensor:
@@ -16,7 +17,7 @@ def divergence_loss(mean: Tensor, log_variance: Tensor, counted: Tensor) -> Tens
         counted: `(B,)`, 1 for the images that count.
     """
     nats = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1)
-    return (nats * counted).sum() / counted.sum().clamp_min(1.0)
+    return (nats * counted).sum() / mean_over_processes(counted.sum()).clamp_min(1.0)
 
 
 def draw_appearance(

@@ -103,5 +103,7 @@ class Learner:
             bad = [name for name, p in named if p.grad is not None and not bool(torch.isfinite(p.grad).all())]
         if bad and self._scaler.is_enabled() and self._scaler.get_scale() > SMALLEST_SCALE:
             return math.inf
-        where = f"of {self.name}.{bad[0]}" + (f" and {len(bad) - 1} more parameters" if len(bad) > 1 else "")
-        raise NotFiniteError(f"the gradient {where if bad else f'norm of the {self.name}'} is not finite")
+        if not bad:
+            raise NotFiniteError(f"the norm of the {self.name}'s gradient is not finite, though each part of it is")
+        more = f" and {len(bad) - 1} more parameters" if len(bad) > 1 else ""
+        raise NotFiniteError(f"the gradient of {self.name}.{bad[0]}{more} is not finite")

@@ -126,7 +126,7 @@ def perceptual_loss(fake_maps: list[Tensor], real_maps: list[Tensor]) -> Tensor:
         real = real.detach()
         size = torch.linalg.vector_norm(real, 1, dim=(1, 2, 3), dtype=torch.float32).sum() / real.numel()
         difference: Tensor = _MeanAbsoluteDifference.apply(fake, real)
-        terms.append(difference / size.clamp_min(1e-6))
+        terms.append(difference / mean_over_processes(size).clamp_min(1e-6))
     return torch.stack(terms).mean()
 
 
