@@ -45,11 +45,15 @@ class RowSgd(RowOptimizer):
         self.state = {"momentum": torch.zeros_like(weight)}
 
     def step(self, weight: Tensor, rows: Tensor | None, gradient: Tensor, *, rate: float) -> None:
-        place = slice(None) if rows is None else rows
-        current = weight[place]
-        moment = self.state["momentum"][place].mul(self._momentum).add_(gradient).add_(current, alpha=self._decay)
-        self.state["momentum"][place] = moment
-        weight[place] = current.add(moment, alpha=-rate)
+        whole = self.state["momentum"]
+        if rows is None:  # in place: copies would take as much memory as the centres themselves
+            whole.mul_(self._momentum).add_(gradient).add_(weight, alpha=self._decay)
+            weight.add_(whole, alpha=-rate)
+            return
+        current = weight[rows]
+        moment = whole[rows].mul_(self._momentum).add_(gradient).add_(current, alpha=self._decay)
+        whole[rows] = moment
+        weight[rows] = current.add_(moment, alpha=-rate)
 
 
 class RowAdamW(RowOptimizer):

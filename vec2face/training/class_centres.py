@@ -110,7 +110,7 @@ class CentreLearner(Learner):
             centres = (self.weight if self._rows is None else self.weight[self._rows]).detach().requires_grad_()
             loss, for_values, for_centres = self._differentiate(values, centres, columns)
         for_centres /= self._passes
-        self._gradient = for_centres if self._gradient is None else self._gradient + for_centres
+        self._gradient = for_centres if self._gradient is None else self._gradient.add_(for_centres)
         # The learner of the network averages gradients over processes, where this loss is of all of them.
         mine = for_values[self._processes.index * len(embeddings) :][: len(embeddings)] * self._processes.count
         loss_with_gradient: Tensor = _GivenGradient.apply(embeddings, loss, mine)
