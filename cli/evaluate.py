@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from vec2face_cli.evaluate_compare import compare
 from vec2face_cli.evaluate_identification import identification
 from vec2face_cli.evaluate_ijb import ijb
 from vec2face_cli.evaluate_realism import realism
@@ -16,6 +17,7 @@ def evaluate() -> None:
     """Measure an embedder on a verification set, and how real and recognisable generated faces are."""
 
 
+evaluate.add_command(compare)
 evaluate.add_command(identification)
 evaluate.add_command(ijb)
 evaluate.add_command(realism)

@@ -16,6 +16,8 @@ from vec2face.cards import formats
 from vec2face.errors import CardError
 from vec2face.fileio.atomic import write_text
 
+RECIPE_PARTS = ("backbone", "head", "augmentation", "selection")
+
 
 @dataclass(frozen=True)
 class Section:
@@ -81,6 +83,51 @@ def evaluation_document(facts: Mapping[str, Any]) -> Document:
         )
     except KeyError as error:
         raise CardError(f"the result lacks the fact {error}; run the evaluation again.") from None
+
+
+def comparison_document(facts: Mapping[str, Any], *, figure: str | None) -> Document:
+    """Lay out the facts of a comparison (see `vec2face.evaluation.compare`).
+
+    Args:
+        figure: file name of the plot beside the document, or None.
+    """
+    columns, rows = facts["columns"], facts["rows"]
+    notes = ["Accuracy in percent. A dash: not measured, or not published."]
+    if facts["differing"]:
+        notes.append(
+            f"The images or pairs behind {', '.join(facts['differing'])} differ between the results, so those columns "
+            "compare different sets."
+        )
+    if facts["warning"] is not None:
+        marks = "; ".join(f"{mark}: {meaning}" for mark, meaning in facts["marks"].items())
+        notes += [facts["warning"], f"Marks of published rows: {marks}."]
+    table = [
+        (
+            row["name"],
+            "this machine" if row["own"] else f"published [{row['mark']}]",
+            row["images"] or "-",
+            *(f"{row['scores'][column]:.2f}" if column in row["scores"] else "-" for column in columns),
+        )
+        for row in rows
+    ]
+    recipes = [
+        (row["name"], *(row["recipe"][part] or "not stated" for part in RECIPE_PARTS), row["source"], row["note"] or "")
+        for row in rows
+    ]
+    return Document(
+        title="Comparison of recognisers",
+        subtitle=f"Set side by side by vec2face {facts['vec2face']}.",
+        sections=(
+            Section(
+                "Accuracy",
+                notes=tuple(notes),
+                columns=("training set or run", "measured", "images", *columns),
+                rows=tuple(table),
+                figures=((figure, "Highest first; runs of this machine in red"),) if figure is not None else (),
+            ),
+            Section("Recipes and sources", columns=("", *RECIPE_PARTS, "source", "note"), rows=tuple(recipes)),
+        ),
+    )
 
 
 def points(value: float, digits: int = 2) -> str:
