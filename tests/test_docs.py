@@ -82,7 +82,7 @@ def test_examples_in_help_exist() -> None:
     examples = []
 
     def walk(command: click.Command) -> None:
-        for line in (command.help or "").splitlines():
+        for line in (command.help or "").replace("\\\n", " ").splitlines():
             text = line.split("  (")[0].strip().removeprefix("Example: ")
             if text.startswith("vec2face "):
                 examples.append(shlex.split(text)[1:])
