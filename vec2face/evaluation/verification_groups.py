@@ -17,7 +17,7 @@ class GroupResult:
     Attributes:
         benchmark: its name.
         accuracies: group -> accuracy over folds, in [0, 1].
-        mean, std: over the groups; std is the population's, as RFW's results state it.
+        mean, std: over the groups; std is the population's.
         skewed_error_ratio: highest error over lowest error, 1 where all are served alike; None where a group has no
             error.
     """
