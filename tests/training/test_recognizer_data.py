@@ -1,6 +1,7 @@
 """Datasets of a recogniser's training: labels, limits, mixes, orders and batches."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 import torch
 
 from vec2face.config.recognition import DatasetOptions, RecognitionAugmentation
+from vec2face.data.formats.recordio import PackHeader, pack
+from vec2face.data.formats.recordio_file import RecordWriter
 from vec2face.errors import InputError
 from vec2face.fileio.images import encode_image
 from vec2face.fileio.tar import write_tar
@@ -78,6 +81,19 @@ def test_images_below_a_measured_value_are_left_out(tmp_path: Path) -> None:
         index(source, tmp_path, at_least={"beauty": 0.2})
     with pytest.raises(InputError, match=r"needs the table .*metadata.parquet, which is not there"):
         index(write_folders(tmp_path / "plain", 2, 1), tmp_path, at_least={"cosine_to_centre": 0.2})
+
+
+def test_recordio_is_read_by_several_threads(tmp_path: Path) -> None:
+    labels = [0, 0, 3, 3, 1, 1]
+    with RecordWriter(tmp_path / "train.rec") as writer:
+        for key, label in enumerate(labels):
+            writer.write(key, pack(PackHeader(float(label), key), png(50 + key)))
+    mix = FaceMix([index(tmp_path / "train.rec", tmp_path)], cache_images=0)
+    assert mix.labels.tolist() == [0, 0, 2, 2, 1, 1]
+    with ThreadPoolExecutor(4) as pool:
+        rows = list(range(6)) * 10
+        found = list(pool.map(lambda row: int(mix.pixels(row)[0, 0, 0]), rows))
+    assert found == [50 + row for row in rows]
 
 
 def test_an_index_is_read_again_only_for_the_same_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
