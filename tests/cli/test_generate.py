@@ -72,7 +72,7 @@ def test_options_reach_the_recipe(tiny_generator_dir: Path, tmp_path: Path) -> N
 
     recipe = json.loads((out / "dataset.json").read_text())["recipe"]
     assert (recipe["name"], recipe["seed"], recipe["identities"]["ceiling"]) == ("mine", -7, 0.9)
-    assert recipe["variation"] == {"mixture": [{"sigma": 0.2, "share": 3.0}, {"sigma": 0.0, "share": 1.0}]}
+    assert recipe["variation"]["mixture"] == [{"sigma": 0.2, "share": 3.0}, {"sigma": 0.0, "share": 1.0}]
     assert recipe["image"] == {"format": "png", "quality": None}
     assert recipe["compute"] == {"dtype": "bfloat16", "batch_size": 4, "threads_per_worker": 1, "device": "cpu"}
 
