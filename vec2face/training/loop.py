@@ -279,8 +279,10 @@ class TrainingLoop:
     ) -> None:
         with self.processes.alone():
             figures = measure(self.average, self.step)
-        journal.write({"step": self.step, **{f"held_out/{name}": value for name, value in figures.items()}})
         journal.show_preview(self.step)
+        if not figures:
+            return
+        journal.write({"step": self.step, **{f"held_out/{name}": value for name, value in figures.items()}})
         reporter.training_note(
             f"step {self.step}: " + ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
         )
