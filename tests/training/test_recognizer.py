@@ -10,6 +10,7 @@ import torch
 from click.testing import CliRunner
 
 from vec2face.checkpoints import load_embedder
+from vec2face.config.base import parse
 from vec2face.config.library import find_recipe
 from vec2face.config.recognition import RecognitionSchedule, RecognizerRecipe
 from vec2face.errors import ConfigError, DatasetError, InputError
@@ -260,3 +261,15 @@ def test_the_command_trains_and_tells_mistakes_in_one_sentence(faces: Path, tmp_
     missing = CliRunner().invoke(cli, [*words, "--validation", str(tmp_path / "no.bin"), "--out", str(out)])
     assert isinstance(missing.exception, InputError)
     assert "no.bin" in str(missing.exception)
+
+
+@pytest.mark.parametrize(
+    ("head", "problem"),
+    [
+        ({"kind": "softmax"}, r"r: head: kind must be one of 'arcface', 'cosface', .*, not 'softmax'"),
+        ({"margin": 0.5}, "r: head: kind is missing"),
+    ],
+)
+def test_an_unknown_kind_is_told_with_those_there_are(head: dict, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        parse(RecognizerRecipe, {**TINY, "head": head}, where="r")

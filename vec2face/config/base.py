@@ -58,6 +58,11 @@ def _describe(error: ValidationError, schema: type[Schema], where: str) -> str:
         if problem["type"] == "extra_forbidden":
             known = _known_keys(schema, problem["loc"][:-1])
             message = f"unknown key; known here: {', '.join(known)}" if known else "unknown key"
+        elif problem["type"] in ("union_tag_invalid", "union_tag_not_found"):
+            context = problem["ctx"]  # pydantic quotes the name of the key that tells the kinds apart
+            found = f", not {context['tag']!r}" if "tag" in context else ""
+            expected = f" must be one of {context['expected_tags']}{found}" if found else " is missing"
+            message = context["discriminator"].strip("'") + expected
         elif problem["type"] != "value_error" and "input" in problem and not isinstance(problem["input"], dict):
             message = f"{message[0].lower()}{message[1:]}, not {problem['input']!r}"
         lines.append(f"{where}: {key}: {message}" if key else f"{where}: {message}")
