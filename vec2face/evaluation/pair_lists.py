@@ -46,7 +46,7 @@ def read_pair_list(path: Path) -> PairList:
         InputError: it cannot be read, is empty, a line is neither dialect's, or its first line promises other counts.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}.") from None
     except UnicodeDecodeError:
