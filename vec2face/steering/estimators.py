@@ -1,0 +1,65 @@
+"""What measures an attribute of a picture, so that gradients reach the pixels."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from vec2face.errors import ContractError
+from vec2face.steering.targets import AttributeFacts
+
+
+class AttributeEstimator(ABC):
+    """Measures one attribute; the base of the built-in estimators and of users' own.
+
+    Attributes:
+        facts: name, unit, validated range, tolerance and held-out error.
+        networks: the networks it runs, which are moved to the device, set to eval mode and frozen before use.
+    """
+
+    facts: AttributeFacts
+    networks: tuple[nn.Module, ...] = ()
+
+    @abstractmethod
+    def estimate(self, images: Tensor) -> Tensor:
+        """Map `(B, 3, 112, 112)` RGB images in [-1, 1] to `(B,)` values in the unit.
+
+        It must be differentiable, and a value may depend on its own image alone.
+        """
+
+
+class SharedNetwork:
+    """A function of images that several estimators use, computed once for the same batch.
+
+    Args:
+        function: maps `(B, 3, 112, 112)` images to any tensor.
+    """
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        self._function = function
+        self._images: Tensor | None = None
+        self._result: Tensor | None = None
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return the function's value; for the very tensor of the last call, the value of that call."""
+        if self._result is None or self._images is not images:
+            self._images, self._result = images, self._function(images)
+        return self._result
+
+
+def measure(estimator: AttributeEstimator, images: Tensor) -> Tensor:
+    """Return an estimator's `(B,)` values.
+
+    Raises:
+        ContractError: the values are not `(B,)`, or pass no gradient where the images ask for one.
+    """
+    values = estimator.estimate(images)
+    name = estimator.facts.name
+    if values.shape != images.shape[:1]:
+        raise ContractError(
+            f"the estimator of {name} gave values of shape {tuple(values.shape)} for {len(images)} images; "
+            "it must give one number an image."
+        )
+    if images.requires_grad and not values.requires_grad:
+        raise ContractError(f"the estimator of {name} passes no gradient to the image; it cannot steer.")
+    return values.float()
