@@ -1,0 +1,140 @@
+"""`vec2face steer`: pictures, table and sheet; each mistake ends with one sentence before any work."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.numpy
+import torch
+from click.testing import CliRunner, Result
+
+from vec2face.errors import Vec2FaceError
+from vec2face.fileio.images import decode_image
+from vec2face.identities import IdentityBank
+from vec2face.steering.image_statistics import Brightness
+from vec2face.steering.optimise import from_pixels
+from vec2face_cli.main import cli
+
+NAN = """
+from vec2face.steering.estimators import AttributeEstimator
+from vec2face.steering.targets import AttributeFacts
+
+class Nothing(AttributeEstimator):
+    facts = AttributeFacts("nothing", "u", 0, 1, tolerance=0.1)
+    def estimate(self, images):
+        return images.mean(dim=(1, 2, 3)) * float("nan")
+"""
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, ["steer", *map(str, arguments)])
+
+
+def mistake(*arguments: object) -> str:
+    result = run(*arguments)
+    if isinstance(result.exception, Vec2FaceError):
+        return str(result.exception)
+    assert result.exit_code == 2, result.output
+    return result.stderr.strip().splitlines()[-1]
+
+
+@pytest.fixture
+def common(tiny_generator_dir: Path, tiny_embedder_dir: Path, tmp_path: Path) -> list[object]:
+    vectors = np.random.default_rng(0).normal(size=(3, 128)).astype(np.float32)
+    IdentityBank(vectors, ("ann", "bob", "cy"), {}).save(tmp_path / "bank.safetensors")
+    return [
+        *("--bank", tmp_path / "bank.safetensors"),
+        *("--weights", tiny_generator_dir),
+        *("--embedder", tiny_embedder_dir),
+        *("--identity-floor", -1, "--batch-size", 2),
+        *("--out", tmp_path / "out"),
+    ]
+
+
+def test_pictures_table_vectors_and_sheet(common: list[object], tmp_path: Path) -> None:
+    asked = ("--brightness", "100..150", "--target", "contrast=<=100", "--images-per-identity", 2, "--identities", 2)
+    done = run(*common, *asked)
+    assert done.exit_code == 0, done.output
+    out = tmp_path / "out"
+    assert done.stdout.startswith(f"{out}: 4 images, 4 converged, 0 capped, 0 rejected; 1.0 passes an image.")
+    rows = list(csv.DictReader((out / "steering.csv").read_text().splitlines()))
+    assert [row["key"] for row in rows] == ["0000000_0000", "0000000_0001", "0000001_0000", "0000001_0001"]
+    assert [row["identity_name"] for row in rows] == ["ann", "ann", "bob", "bob"]
+    for row in rows:
+        assert (row["brightness_asked"], row["contrast_asked"], row["status"]) == ("100..150", "<=100", "converged")
+        data = (out / "images" / f"{row['key']}.png").read_bytes()
+        measured = Brightness().estimate(from_pixels(decode_image(data, where="test")[None]))
+        assert float(row["brightness_after"]) == pytest.approx(measured.item(), abs=1e-3)
+    arrays = safetensors.numpy.load_file(out / "vectors.safetensors")
+    assert {name: array.shape for name, array in arrays.items()} == {"vectors": (4, 128), "codes": (4, 32)}
+    assert decode_image((out / "before-after.png").read_bytes(), where="sheet").shape[1] > 4 * 112
+    assert "is there already" in mistake(*common, *asked)
+
+
+def test_the_first_picture_is_that_of_generate(common: list[object], tmp_path: Path, tiny_generator_dir: Path) -> None:
+    from vec2face.fileio.tar import read_tar
+
+    assert run(*common, "--brightness", ">=0", "--images-per-identity", 2, "--seed", 3).exit_code == 0
+    arguments = ["generate", "--weights", tiny_generator_dir, "--bank", tmp_path / "bank.safetensors", "--seed", 3]
+    arguments += ["--images-per-identity", 2, "--sigma", "0:1", "--format", "png", "--workers", 1, "--audit", "none"]
+    made = CliRunner().invoke(cli, [*map(str, arguments), "--out", str(tmp_path / "dataset")])
+    assert made.exit_code == 0, made.output
+    members = dict(read_tar(tmp_path / "dataset" / "shards" / "000000.tar"))
+    for key in ("0000000_0000", "0000002_0001"):
+        steered = decode_image((tmp_path / "out" / "images" / f"{key}.png").read_bytes(), where="steered")
+        generated = decode_image(members[f"{key}.png"], where="generated")
+        assert np.abs(steered.astype(int) - generated).max() <= 1
+
+
+def test_samples_that_do_not_reach_it_are_told_of(common: list[object], tmp_path: Path) -> None:
+    done = run(*common, "--brightness", 250, "--max-evaluations", 2, "--identities", 1, "--format", "jpeg")
+    assert done.exit_code == 0, done.output
+    assert "0 converged, 1 capped, 0 rejected; 2.0 passes an image." in done.stdout
+    assert "brightness 246..254: 0 of 1" in done.stdout
+    (row,) = csv.DictReader((tmp_path / "out" / "steering.csv").read_text().splitlines())
+    assert row["reason"].startswith("after 2 passes brightness is")
+    assert (tmp_path / "out" / "images" / "0000000_0000.jpg").is_file()
+
+
+def test_an_estimator_that_gives_nan_for_all_ends_with_a_sentence(
+    common: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "nan_attribute.py").write_text(NAN)
+    monkeypatch.syspath_prepend(tmp_path)
+    said = mistake(*common, "--estimator", "nan_attribute:Nothing", "--target", "nothing=0.5")
+    assert said.startswith("no sample could be measured: the estimator of nothing gave nan.")
+    rows = list(csv.DictReader((tmp_path / "out" / "steering.csv").read_text().splitlines()))
+    assert {row["status"] for row in rows} == {"rejected"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((), "ask for something: --target NAME=TARGET"),
+        (("--target", "hair=3"), "there is no attribute 'hair'; known: brightness, contrast,"),
+        (
+            ("--brightness", "300"),
+            "brightness 300 lies outside the range in which it was validated, 0 to 255 grey levels",
+        ),
+        (("--brightness", "9", "--target", "brightness=7"), "brightness is given two targets, 7 and 9"),
+        (("--contrast", "40..20"), "at least 40 and at most 20; no value is both"),
+        (("--brightness", "bright"), "the target brightness=bright cannot be read"),
+        (("--brightness", "9", "--identities", "4"), "4 identities are asked for, but there are only 3"),
+        (("--brightness", "9", "--jpeg-quality", "9"), "png is lossless and takes no quality"),
+        (("--brightness", "9", "--detector", "x.onnx"), "--detector belongs to --from-images"),
+        (("--brightness", "9", "--from-images", "x"), "give the people by --bank or by --from-images, one of them"),
+    ],
+)
+def test_mistakes_are_one_sentence_and_leave_nothing(
+    common: list[object], tmp_path: Path, arguments: tuple[str, ...], sentence: str
+) -> None:
+    said = mistake(*common, *arguments)
+    assert sentence in said
+    assert "\n" not in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_cuda_is_refused_where_there_is_none(common: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert "no CUDA GPU is visible" in mistake(*common, "--brightness", "9", "--device", "cuda")
