@@ -11,6 +11,10 @@ from vec2face_cli.interruption import catch_termination, end
 
 # name -> (module:attribute, one line for the overview). The line stands here so that the overview imports nothing.
 COMMANDS = {
+    "attributes": (
+        "vec2face_cli.attributes:attributes",
+        "Fit estimators of attributes, and directions to steer along.",
+    ),
     "audit": ("vec2face_cli.audit:audit", "Measure a dataset: identity separation, consistency, contact sheets, card."),
     "bench": ("vec2face_cli.bench:bench", "Measure speed on this machine, as ratios in one run."),
     "data": ("vec2face_cli.data:data", "Prepare face images for training."),

@@ -1,7 +1,7 @@
 """`vec2face steer`: images of given people that measure what is asked of them."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vec2face.models.generator.generator import Vec2FaceGenerator
     from vec2face.steering.samples import SteeredSample
     from vec2face.steering.targets import Target
+    from vec2face.steering.warm_start import WarmStart
 
 FILE = click.Path(path_type=Path)
 COUNT = click.IntRange(min=1)
@@ -37,7 +38,8 @@ def _shortcuts(command: click.decorators.FC) -> click.decorators.FC:
 @click.option("--embedder", metavar="REF", help="Embedder that watches identity, where the generator's is not known.")
 @click.option("--target", "targets", multiple=True, metavar="NAME=TARGET", help="Ask this of an attribute; repeatable.")
 @_shortcuts
-@click.option("--estimator", "estimators", multiple=True, metavar="MODULE:NAME", help="Further estimators; repeatable.")
+@click.option("--estimator", "estimators", multiple=True, metavar="REF", help="module:attribute, or a probe's folder.")
+@click.option("--directions", type=FILE, help="Jump first along these, of `attributes directions`.")
 @click.option("--out", type=FILE, required=True, help="Folder for pictures, table and sheet: new or empty.")
 @click.option("--identities", "count", type=COUNT, help="How many of the people, the first ones; all by default.")
 @click.option("--images-per-identity", "images", type=COUNT, default=1, show_default=True, help="Of each person.")
@@ -72,6 +74,7 @@ def steer(
     embedder: str | None,
     targets: tuple[str, ...],
     estimators: tuple[str, ...],
+    directions: Path | None,
     out: Path,
     count: int | None,
     images: int,
@@ -134,6 +137,7 @@ def steer(
         identity=watcher,
         options=options,
         encoding=encoding,
+        warm_start=_warm_start(directions, asked, weights, options),
         device=device,
     )
     inputs = draw_inputs(people.vectors, images=images, seed=seed, generator=generator)
@@ -181,6 +185,18 @@ def _people(
     if count is not None and count > len(found):
         raise InputError(f"{count} identities are asked for, but there are only {len(found)}; ask for fewer.")
     return (found if count is None else IdentityBank(found.vectors[:count], found.ids[:count])), watcher
+
+
+def _warm_start(
+    directions: Path | None, names: Iterable[str], weights: str, options: SteeringOptions
+) -> "WarmStart | None":
+    if directions is None:
+        return None
+    from vec2face.checkpoints import digest
+    from vec2face.steering.directions import Directions
+
+    loaded = Directions.load(directions)
+    return loaded.warm_start(tuple(names), generator=digest(weights, kind="generator"), options=options)
 
 
 def _write_sheet(path: Path, done: "Sequence[SteeredSample]", targets: "Sequence[Target]") -> None:

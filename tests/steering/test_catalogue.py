@@ -59,7 +59,7 @@ def test_entry_points_add_attributes(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("reference", "sentence"),
     [
-        ("own_attributes", "names no estimator; write module:attribute"),
+        ("own_attributes", "names no estimator; give module:attribute"),
         ("nowhere_to_be_found:X", "cannot be made (ModuleNotFoundError"),
         ("own_attributes:Missing", "cannot be made (AttributeError"),
         ("own_attributes:broken", "cannot be made (RuntimeError: no licence)"),

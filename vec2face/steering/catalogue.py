@@ -8,11 +8,13 @@ import importlib
 import re
 from collections.abc import Iterable
 from importlib import metadata
+from pathlib import Path
 from typing import Any, get_args
 
 from vec2face.errors import InputError
 from vec2face.steering.estimators import AttributeEstimator
 from vec2face.steering.image_statistics import Brightness, Contrast, Sharpness
+from vec2face.steering.linear_probe import LinearProbe
 from vec2face.steering.networks import Angle, open_pose, open_quality
 from vec2face.steering.targets import require_known
 
@@ -31,7 +33,7 @@ def open_estimators(names: Iterable[str], *, references: Iterable[str] = ()) -> 
 
     Args:
         names: attributes; each is looked up among the references first, then the built-in ones, then entry points.
-        references: `module:attribute` of further estimators. What each measures is in its facts.
+        references: `module:attribute` or probe folders of further estimators. What each measures is in its facts.
 
     Raises:
         ConfigError: a name that is not known; the message lists those that are.
@@ -63,16 +65,18 @@ def open_estimators(names: Iterable[str], *, references: Iterable[str] = ()) -> 
 
 
 def load_reference(reference: str) -> AttributeEstimator:
-    """Import an estimator by `module:attribute`.
+    """Import an estimator by `module:attribute`, or load the probe in a folder.
 
     Raises:
-        InputError: it cannot be imported, or is no `AttributeEstimator` and gives none.
+        InputError: it cannot be imported, or is no `AttributeEstimator` and gives none; the folder holds no probe.
+        WeightsError: the probe's embedder cannot be loaded.
+        ContractError: the probe's embedder has changed since.
     """
+    if Path(reference).is_dir():
+        return LinearProbe.load(Path(reference))
     parts = _MODULE.fullmatch(reference)
     if parts is None:
-        raise InputError(
-            f"{reference!r} names no estimator; write module:attribute, such as mypackage.hair:HairLength."
-        )
+        raise InputError(f"{reference!r} names no estimator; give module:attribute or a probe's folder.")
     try:
         found: Any = importlib.import_module(parts["module"])
         for name in parts["attribute"].split("."):

@@ -163,12 +163,8 @@ class Steering:
         return _Pass(seen, gradients.detach().cpu().numpy()[: len(active)])
 
     def _networks_inputs(self, inputs: SteeringInputs, indices: list[int], rows: Tensor) -> tuple[Tensor, Tensor]:
-        dim = self._free.feature_dim
         vectors, codes = self._tensor(inputs.vectors[indices]), self._tensor(inputs.codes[indices])
-        if dim:
-            moved = vectors + self._free.sigma_unit * rows[:, :dim]
-            vectors = moved * (vectors.norm(dim=1, keepdim=True) / moved.norm(dim=1, keepdim=True))
-        return vectors, rows[:, dim:].contiguous() if self._free.code_dim else codes
+        return moved_inputs(self._free, vectors, codes, rows)
 
     def _deliver(self, image: Tensor) -> tuple[np.ndarray, Tensor]:
         """Return the pixels as delivered, and the same as `(B, 3, 112, 112)` in [-1, 1] with the image's gradient."""
@@ -249,6 +245,15 @@ def free_numbers(generator: Vec2FaceGenerator, options: SteeringOptions) -> Free
         why = "steer_code is off" if config.appearance_dim else "this generator has no appearance code"
         raise ConfigError(f"nothing may be moved: steer_vector is off, and {why}; turn one on.")
     return free
+
+
+def moved_inputs(free: FreeNumbers, vectors: Tensor, codes: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the `(B, D)` vectors and `(B, A)` codes that `(B, width)` rows of free numbers stand for."""
+    dim = free.feature_dim
+    if dim:
+        moved = vectors + free.sigma_unit * rows[:, :dim]
+        vectors = moved * (vectors.norm(dim=1, keepdim=True) / moved.norm(dim=1, keepdim=True))
+    return vectors, rows[:, dim:].contiguous() if free.code_dim else codes
 
 
 def from_pixels(pixels: np.ndarray) -> Tensor:
