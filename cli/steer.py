@@ -209,7 +209,7 @@ def _write_sheet(path: Path, done: "Sequence[SteeredSample]", targets: "Sequence
     for start in range(0, len(shown), per_row):
         part = shown[start : start + per_row]
         first = [f"{sample.before.values[name]:.4g}" for sample in part]
-        last = [f"{sample.after.values[name]:.4g} {sample.status[:4]}" for sample in part]
+        last = [f"{sample.after.values[name]:.4g} {sample.status}" for sample in part]
         rows.append(SheetRow("before", [sample.before.pixels for sample in part], first))
         rows.append(SheetRow("after", [sample.after.pixels for sample in part], last))
     title = ", ".join(f"{target.attribute} {target}" for target in targets)
