@@ -1,13 +1,17 @@
 """The appearance code while training: drawn from the encoder's normal, or from the prior."""
 
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
+from vec2face.data.facepack import FacePack
 from vec2face.models.generator import Vec2FaceGenerator
-from vec2face.training.appearance import divergence_loss, draw_appearance
+from vec2face.training.appearance import divergence_loss, draw_appearance, fit_appearance
+from vec2face.training.batches import read_batch
 
 
 def test_the_divergence_is_that_of_torchs_distributions_over_the_counted_images() -> None:
@@ -41,3 +45,26 @@ def test_a_row_without_a_picture_takes_the_noise_and_trains_no_encoder() -> None
     assert float(loss) == pytest.approx(float(divergence_loss(mean[:1], log_variance[:1], torch.ones(1))), rel=1e-5)
     (gradient,) = torch.autograd.grad(codes[1].sum(), [network.appearance_encoder.head.weight], allow_unused=True)
     assert gradient is None or float(gradient.abs().max()) == 0
+
+
+def test_the_fitted_distribution_is_that_of_the_codes_of_training_faces(pack: Path) -> None:
+    torch.manual_seed(0)
+    options = {"widths": (16, 12, 8, 8), "depths": (1, 1, 1, 1)}
+    network = Vec2FaceGenerator.from_size(
+        "small", feature_dim=8, width=16, latent_channels=16, decoder_options=options, appearance_dim=3
+    ).eval()
+    faces = FacePack.load(pack)
+    fit_appearance(network, faces)
+    rows = np.flatnonzero(~faces.holdout)
+    valid = torch.ones(len(rows), 1, 112, 112)
+    with torch.no_grad():
+        sides = [
+            network.encode_appearance(read_batch(faces, rows, np.full(len(rows), side)).images, valid)
+            for side in (False, True)
+        ]
+    means = torch.cat([mean for mean, _ in sides]).double()
+    variances = torch.cat([log_variance for _, log_variance in sides]).double().exp()
+    assert torch.allclose(network.appearance.mean.double(), means.mean(0), atol=1e-5)
+    expected = np.cov(means.numpy(), rowvar=False) + np.diag(variances.mean(0).numpy())
+    found = (network.appearance.factor @ network.appearance.factor.T).double().numpy()
+    assert np.allclose(found, expected, atol=1e-4)

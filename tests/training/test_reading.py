@@ -32,7 +32,10 @@ def test_batches_come_in_order_from_any_number_of_readers_and_end() -> None:
 
 
 def test_another_portion_than_the_next_is_refused() -> None:
-    with ReadAhead(numbered, steps(3), device=CPU, readers=1) as ahead, pytest.raises(RuntimeError, match="out of turn"):
+    with (
+        ReadAhead(numbered, steps(3), device=CPU, readers=1) as ahead,
+        pytest.raises(RuntimeError, match="out of turn"),
+    ):
         ahead.next(whole_step(1, 2))
 
 

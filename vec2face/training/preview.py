@@ -1,5 +1,6 @@
 """What a training run shows of itself: a sheet of held-out faces with their renderings, and figures about them."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from vec2face.models.generator.generator import Vec2FaceGenerator
 from vec2face.models.pixels import to_pixels
 from vec2face.seeding import rng_for
 from vec2face.training import losses
+from vec2face.training.appearance import fit_appearance
 from vec2face.training.batches import read_batch
 from vec2face.training.journal import preview_path
 from vec2face.training.masks import draw_step_masks
@@ -69,6 +71,9 @@ class GeneratorPreview:
     def __call__(self, average: nn.Module, step: int) -> dict[str, float]:
         if not isinstance(average, Vec2FaceGenerator):
             raise RuntimeError("the moving average is not a generator")
+        # On a copy: the codes' distribution belongs to the finished network, not to its training.
+        average = copy.deepcopy(average)
+        fit_appearance(average, self.faces)
         average.save_pretrained(self.out / "generator")
         batch = read_batch(self.faces, self.rows, np.zeros(len(self.rows), bool))
         vectors = self.vectors.of(batch)

@@ -91,3 +91,29 @@ def test_another_architecture_is_refused_by_name() -> None:
     )
     with pytest.raises(ContractError, match="feature_dim 9, the one to train 8"):
         start_from(build(), other)
+
+
+def test_a_stated_distribution_is_that_of_the_codes_painted_and_a_read_code_paints_what_was_read() -> None:
+    network = build()
+    assert network.appearance is not None
+    plain = render(network, torch.ones(2, 4))
+    factor = torch.tensor([[2.0, 0, 0, 0], [0.5, 1, 0, 0], [0, 0.3, 0.7, 0], [0.1, 0, 0, 1.5]])
+    mean = torch.tensor([0.5, -1.0, 0.0, 2.0])
+    images, valid = torch.rand(2, 3, 112, 112), torch.ones(2, 1, 112, 112)
+    read, _ = network.encode_appearance(images, valid)
+    as_read = render(network, read)
+    network.appearance.set_distribution(mean, factor @ factor.T)
+    assert torch.allclose(
+        render(network, torch.linalg.solve(factor, torch.ones(4) - mean).expand(2, 4)), plain, atol=1e-5
+    )
+    assert torch.allclose(render(network, network.read_appearance(images, valid)), as_read, atol=1e-5)
+    assert not torch.allclose(render(network), plain, atol=1e-5)
+
+
+def test_training_on_starts_from_codes_as_they_are_read() -> None:
+    network, further = build(), build(seed=1)
+    read_codes = render(network, torch.ones(2, 4))
+    assert network.appearance is not None
+    network.appearance.set_distribution(torch.ones(4), 4 * torch.eye(4))
+    assert {name.split(".")[1] for name in start_from(further, network)} == {"mean", "factor"}
+    assert torch.equal(render(further, torch.ones(2, 4)), read_codes)

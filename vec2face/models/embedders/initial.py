@@ -1,7 +1,7 @@
 """Random weights to train an embedder from, as the published networks begin.
 
-The embedding's own BatchNorm keeps the weight 1: the length of an embedding is then set by its direction's evidence, not
-by a factor that the loss could simply turn up.
+The embedding's own BatchNorm keeps the weight 1: the length of an embedding is then set by its direction's evidence,
+not by a factor that the loss could simply turn up.
 """
 
 import torch

@@ -5,6 +5,10 @@ blur. An appearance code, drawn from a normal distribution, tells the small gene
 person is meant. While training, an encoder reads the code off the real picture, held close to that distribution
 (conditional variational autoencoder: Sohn et al. 2015; Kingma & Welling, arXiv 1312.6114). The published generator has
 none.
+
+The codes read off real pictures are near the normal distribution, not of it, and what lies between is painted badly. So
+the generator keeps their mean and covariance, measured after training, and turns a standard normal code into one of
+theirs (ex-post density estimation: Ghosh et al., arXiv 1903.12436).
 """
 
 import torch
@@ -15,7 +19,9 @@ MAP_SIDE = 7
 
 
 class AppearanceInput(nn.Module):
-    """Adds a code to the token map and to the vector's token.
+    """Gives a standard normal code the distribution of real ones, then adds it to the token map and the vector's token.
+
+    Before `set_distribution` the two distributions are taken for equal, as they are while training.
 
     Args:
         dim: width A of the code.
@@ -30,9 +36,22 @@ class AppearanceInput(nn.Module):
         # Small, not zero: the encoder's first gradients pass through these.
         nn.init.normal_(self.to_map.weight, std=0.1 * dim**-0.5)
         nn.init.normal_(self.to_style.weight, std=0.1 * dim**-0.5)
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("factor", torch.eye(dim))
+
+    def set_distribution(self, mean: Tensor, covariance: Tensor) -> None:
+        """State mean `(A,)` and covariance `(A, A)`, positive definite, of the codes read off real pictures."""
+        self.get_buffer("mean").copy_(mean)
+        self.get_buffer("factor").copy_(torch.linalg.cholesky(covariance.double()))
+
+    def standardise(self, read: Tensor) -> Tensor:
+        """Return the standard normal code that stands for a code `(B, A)` read off a picture."""
+        centred = (read - self.get_buffer("mean")).T
+        return torch.linalg.solve_triangular(self.get_buffer("factor"), centred, upper=False).T
 
     def forward(self, token_map: Tensor, style: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
         """Return the changed `(B, C, 7, 7)` map and `(B, W)` token for `(B, A)` codes."""
+        code = self.get_buffer("mean") + code @ self.get_buffer("factor").T
         added = self.to_map(code).view(len(code), MAP_SIDE, MAP_SIDE, -1).permute(0, 3, 1, 2)
         return token_map + added, style + self.to_style(code)
 

@@ -217,13 +217,15 @@ class Vec2FaceGenerator(ModelMixin, ConfigMixin):
         token_map = projected.contiguous(memory_format=torch.channels_last)
         if isinstance(self.image_decoder, PlainDecoder):
             style = tokens[:, 0]
-            if self.appearance is not None and appearance is not None:
+            if self.appearance is not None:
+                if appearance is None:
+                    appearance = style.new_zeros(len(tokens), self.config.appearance_dim)
                 token_map, style = self.appearance(token_map, style, appearance)
             return self.image_decoder(token_map, style)
         return self.image_decoder(token_map)
 
     def encode_appearance(self, images: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        """Read the appearance code off real pictures: mean and log-variance, `(B, A)` each; see `AppearanceEncoder`.
+        """Read the appearance off real pictures, as trained: mean and log-variance, `(B, A)` each.
 
         Raises:
             ContractError: this generator takes no appearance code.
@@ -232,3 +234,16 @@ class Vec2FaceGenerator(ModelMixin, ConfigMixin):
             raise ContractError("this generator takes no appearance code; use one trained with appearance_dim above 0.")
         mean, log_variance = self.appearance_encoder(images, valid)
         return mean, log_variance
+
+    def read_appearance(self, images: Tensor, valid: Tensor) -> Tensor:
+        """Return the `(B, A)` codes with which `forward` shows people as real pictures show theirs.
+
+        Args:
+            images: `(B, 3, 112, 112)` RGB in [-1, 1].
+            valid: `(B, 1, 112, 112)`, 1 where the picture is real.
+
+        Raises:
+            ContractError: this generator takes no appearance code.
+        """
+        mean, _ = self.encode_appearance(images, valid)
+        return mean if self.appearance is None else self.appearance.standardise(mean)
