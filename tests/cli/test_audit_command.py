@@ -31,9 +31,9 @@ def card(tmp_path):
 @pytest.fixture
 def verification_set(tmp_path):
     rng = np.random.default_rng(0)
-    images = [encode_image(rng.integers(0, 256, (112, 112, 3), dtype=np.uint8), format="png") for _ in range(24)]
+    images = [encode_image(rng.integers(0, 256, (112, 112, 3), dtype=np.uint8), format="png") for _ in range(40)]
     path = tmp_path / "noise.bin"
-    path.write_bytes(pickle.dumps((images, [True, False] * 6)))
+    path.write_bytes(pickle.dumps((images, [True, False] * 10)))
     return path
 
 
@@ -66,8 +66,8 @@ def test_audit_names_what_is_wrong(tmp_path, build_dataset, card):
 def test_verification_prints_the_figures_and_writes_json(tmp_path, tiny_embedder_dir, verification_set):
     target = tmp_path / "out.json"
     text = run(evaluate, "verification", tiny_embedder_dir, verification_set, "--json", target).stdout
-    values = json.loads(target.read_text())
-    assert values["pairs"] == 12
+    (values,) = json.loads(target.read_text())["sets"]
+    assert values["pairs"] == 20
     assert len(values["accuracy"]["folds"]) == 10
     assert f"accuracy    {100 * values['accuracy']['mean']:.2f} +- " in text
     assert "too few pairs of different people to tell  at FAR 0.001" in text

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.generation.conftest import MakeDataset, MakeRecipe
+from vec2face.config.generation import MOST_IMAGES_TRIED, RenderedSelection
 from vec2face.errors import InputError
 from vec2face.generation import select
 from vec2face.generation.inputs import generator_facts, prepare
@@ -179,7 +180,6 @@ def test_a_stopped_selection_is_gone_on_with(
     ("changes", "count", "message"),
     [
         ({}, 7, "6 candidates cannot give 7 identities"),
-        ({"images": 5}, 2, "5 images of an identity cannot be tried, for it will have 4"),
         ({"ceiling": None}, 2, "states no false match rates"),
     ],
 )
@@ -213,3 +213,9 @@ def test_pictures_are_compared_with_vectors_of_their_own_space_only(
         else:
             with pytest.raises(InputError, match="cannot compare them with pictures"):
                 select_rendered(bank, recipe, facts, **options)
+
+
+def test_no_more_images_are_tried_than_the_dataset_will_have() -> None:
+    tried = [RenderedSelection(images=images).images_tried(4) for images in (3, 4, 5, None)]
+    assert tried == [3, 4, 4, 4]
+    assert RenderedSelection().images_tried(10_000) == MOST_IMAGES_TRIED

@@ -81,7 +81,7 @@ class RenderedSelection(Schema):
 
     def images_tried(self, images_per_identity: int) -> int:
         """Return the images tried of each identity, with what null stands for."""
-        return min(MOST_IMAGES_TRIED, images_per_identity) if self.images is None else self.images
+        return min(MOST_IMAGES_TRIED if self.images is None else self.images, images_per_identity)
 
 
 class Identities(Schema):
