@@ -72,12 +72,12 @@ class GeneratorPreview:
         if not isinstance(average, Vec2FaceGenerator):
             raise RuntimeError("the moving average is not a generator")
         # On a copy: the codes' distribution belongs to the finished network, not to its training.
-        average = copy.deepcopy(average)
-        fit_appearance(average, self.faces)
-        average.save_pretrained(self.out / "generator")
+        generator = copy.deepcopy(average)
+        fit_appearance(generator, self.faces)
+        generator.save_pretrained(self.out / "generator")
         batch = read_batch(self.faces, self.rows, np.zeros(len(self.rows), bool))
         vectors = self.vectors.of(batch)
-        images = torch.cat([self._render(average, part) for part in vectors.split(RENDER_BATCH)])
+        images = torch.cat([self._render(generator, part) for part in vectors.split(RENDER_BATCH)])
         valid = losses.valid_region(batch.valid, images.shape[-1])
         figures = {"pixel_absolute": float(losses.absolute_loss(images, batch.images, valid))}
         if self.judge is not None:
@@ -95,8 +95,8 @@ class GeneratorPreview:
         count = min(self.recipe.sheet_faces, len(self.rows))
         rows = []
         sheet = [batch.images, images]
-        if average.config.appearance_dim:
-            sheet.append(self._render(average, vectors[:count], drawn_look=True))
+        if generator.config.appearance_dim:
+            sheet.append(self._render(generator, vectors[:count], drawn_look=True))
         for start in range(0, count, SHEET_COLUMNS):
             for shown in sheet:
                 rows.append(to_pixels(shown[start : start + SHEET_COLUMNS]).numpy())
