@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vec2face.config.training import GeneratorLosses
@@ -18,6 +19,7 @@ from vec2face.models.discriminators import (
 from vec2face.seeding import seed_for
 from vec2face.training import adversarial_losses
 from vec2face.training.learner import Learner
+from vec2face.training.loss_network import JUDGED_MAPS, Views
 from vec2face.training.losses import perceptual_loss
 
 
@@ -97,6 +99,22 @@ class Adversary:
         self.losses, self.learner, self.autocast = losses, learner, autocast
         self.discriminator = learner.module
 
+    def exhibits(self, *, real: Tensor, fake: Tensor, views: Views, features: Tensor, valid: Tensor) -> Exhibits:
+        """Put together what this discriminator judges: pictures, the embedder's maps of them, or both.
+
+        Args:
+            real, fake: `(B, 3, H, W)` pictures in [-1, 1].
+            views: what the embedder made of them.
+            features: `(B, D)` identity vectors.
+            valid: `(B, 1, H, W)`, 1 where the target is a real picture.
+        """
+        shown_real, shown_fake = [real], [fake]
+        if self.discriminator.sees != "pixels":
+            pixels = self.discriminator.sees == "both"
+            shown_real = views.real_maps[:JUDGED_MAPS] + (shown_real if pixels else [])
+            shown_fake = views.fake_maps[:JUDGED_MAPS] + (shown_fake if pixels else [])
+        return Exhibits(real=shown_real, fake=shown_fake, condition=F.normalize(features, dim=1), valid=valid)
+
     def train(self, shown: Exhibits, step: int) -> None:
         """Give the discriminator its gradient, if it learns at this step; the renderings' gradient is not touched."""
         if step % self.losses.discriminator_every == 0:
@@ -147,3 +165,23 @@ class Adversary:
         if real is not None and self.losses.feature_matching:
             told["feature_matching"] = perceptual_loss(fake.hidden, real.hidden)
         return told
+
+
+def weigh_adversarial(
+    result: dict[str, Tensor], told: dict[str, Tensor], losses: GeneratorLosses, *, last: Tensor
+) -> None:
+    """Add what the discriminator tells the generator to the weighted losses, in place.
+
+    Args:
+        result: the other weighted losses of the step.
+        told: from `Adversary.generator_losses`.
+        losses: the recipe's losses.
+        last: weights of the generator's last convolution, where an adaptive weight compares gradients.
+    """
+    if losses.feature_matching:
+        result["feature_matching"] = losses.feature_matching * told["feature_matching"]
+    adversarial = losses.adversarial * told["adversarial"]
+    if losses.adversarial_weight == "adaptive":
+        others = torch.stack(list(result.values())).sum()
+        adversarial = adversarial * adversarial_losses.gradient_ratio(others, told["adversarial"], last)
+    result["adversarial"] = adversarial

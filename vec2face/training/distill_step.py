@@ -3,18 +3,16 @@
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vec2face.config.distillation import DistillRecipe
 from vec2face.models.generator.generator import GeneratorOutput, Vec2FaceGenerator
 from vec2face.models.perceptual import Lpips
 from vec2face.training import losses
-from vec2face.training.adversarial import Adversary, Exhibits
-from vec2face.training.adversarial_losses import gradient_ratio
+from vec2face.training.adversarial import Adversary, weigh_adversarial
 from vec2face.training.distill_vectors import Requests
 from vec2face.training.generator_step import last_weights
-from vec2face.training.loss_network import JUDGED_MAPS, LossNetwork, Views
+from vec2face.training.loss_network import LossNetwork, Views
 from vec2face.training.objective import Pictures, has_begun, reconstruction_losses
 from vec2face.training.portion import Portion
 from vec2face.training.processes import mean_over_processes
@@ -122,9 +120,12 @@ class DistillStep:
         if begun["identity"]:
             result["identity"] = weights.identity * losses.identity_loss(views.embedding, requests.features)
         if begun["adversarial"] and self.adversary is not None:
-            shown = self._exhibits(self.adversary, pictures, views, requests.features)
+            shown = self.adversary.exhibits(
+                real=real, fake=pictures.fake, views=views, features=requests.features, valid=everywhere
+            )
             self.adversary.train(shown, portion.step)
-            self._add_adversarial(result, self.adversary.generator_losses(shown))
+            told = self.adversary.generator_losses(shown)
+            weigh_adversarial(result, told, weights, last=last_weights(self.student.generator))
         return result
 
     def _token_losses(self, ours: GeneratorOutput, theirs: GeneratorOutput) -> dict[str, Tensor]:
@@ -160,22 +161,3 @@ class DistillStep:
             return losses.perceptual_loss(views.fake_maps, views.real_maps)
         with self.autocast():
             return self.lpips(pictures.fake, pictures.real).mean()
-
-    def _exhibits(self, adversary: Adversary, pictures: Pictures, views: Views, features: Tensor) -> Exhibits:
-        real, fake = [pictures.real], [pictures.fake]
-        if adversary.discriminator.sees != "pixels":
-            pixels = adversary.discriminator.sees == "both"
-            real = views.real_maps[:JUDGED_MAPS] + (real if pixels else [])
-            fake = views.fake_maps[:JUDGED_MAPS] + (fake if pixels else [])
-        return Exhibits(real=real, fake=fake, condition=F.normalize(features, dim=1), valid=pictures.valid)
-
-    def _add_adversarial(self, result: dict[str, Tensor], told: dict[str, Tensor]) -> None:
-        weights = self.recipe.losses
-        if weights.feature_matching:
-            result["feature_matching"] = weights.feature_matching * told["feature_matching"]
-        adversarial = weights.adversarial * told["adversarial"]
-        if weights.adversarial_weight == "adaptive":
-            others = torch.stack(list(result.values())).sum()
-            ratio = gradient_ratio(others, told["adversarial"], last_weights(self.student.generator))
-            adversarial = adversarial * ratio
-        result["adversarial"] = adversarial

@@ -5,7 +5,6 @@ from contextlib import nullcontext
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -15,11 +14,10 @@ from vec2face.models.generator.generator import GeneratorOutput, Vec2FaceGenerat
 from vec2face.models.perceptual import Lpips
 from vec2face.seeding import rng_for
 from vec2face.training import losses
-from vec2face.training.adversarial import Adversary, Exhibits
-from vec2face.training.adversarial_losses import gradient_ratio
+from vec2face.training.adversarial import Adversary, weigh_adversarial
 from vec2face.training.appearance import draw_appearance
 from vec2face.training.batches import Batch, BatchStream
-from vec2face.training.loss_network import JUDGED_MAPS, LossNetwork, Views
+from vec2face.training.loss_network import LossNetwork, Views
 from vec2face.training.masks import draw_step_masks
 from vec2face.training.mixtures import mix_last
 from vec2face.training.objective import Pictures, has_begun, reconstruction_losses
@@ -85,9 +83,12 @@ class GeneratorStep:
         if begun["identity"]:
             result["identity"] = weights.identity * losses.identity_loss(views.embedding, features)
         if begun["adversarial"] and self.adversary is not None:
-            shown = self._exhibits(self.adversary, pictures, composed, views, features)
+            shown = self.adversary.exhibits(
+                real=composed, fake=pictures.fake, views=views, features=features, valid=valid
+            )
             self.adversary.train(shown, portion.step)
-            self._add_adversarial(result, self.adversary.generator_losses(shown))
+            told = self.adversary.generator_losses(shown)
+            weigh_adversarial(result, told, weights, last=last_weights(self.generator))
         return result
 
     def _vectors(self, portion: Portion) -> tuple[Tensor, Tensor]:
@@ -143,26 +144,6 @@ class GeneratorStep:
             return losses.perceptual_loss(views.fake_maps, views.real_maps)
         with self.autocast():
             return self.lpips(fake, composed).mean()
-
-    def _exhibits(
-        self, adversary: Adversary, pictures: Pictures, composed: Tensor, views: Views, features: Tensor
-    ) -> Exhibits:
-        real, fake = [composed], [pictures.fake]
-        if adversary.discriminator.sees != "pixels":
-            pixels = adversary.discriminator.sees == "both"
-            real = views.real_maps[:JUDGED_MAPS] + (real if pixels else [])
-            fake = views.fake_maps[:JUDGED_MAPS] + (fake if pixels else [])
-        return Exhibits(real=real, fake=fake, condition=F.normalize(features, dim=1), valid=pictures.valid)
-
-    def _add_adversarial(self, result: dict[str, Tensor], told: dict[str, Tensor]) -> None:
-        weights = self.recipe.losses
-        if weights.feature_matching:
-            result["feature_matching"] = weights.feature_matching * told["feature_matching"]
-        adversarial = weights.adversarial * told["adversarial"]
-        if weights.adversarial_weight == "adaptive":
-            others = torch.stack(list(result.values())).sum()
-            adversarial = adversarial * gradient_ratio(others, told["adversarial"], last_weights(self.generator))
-        result["adversarial"] = adversarial
 
 
 def training_rows(recipe: GeneratorRecipe, faces: FacePack) -> np.ndarray:
