@@ -19,8 +19,8 @@ from vec2face.models.perceptual import Lpips
 from vec2face.seeding import rng_for
 from vec2face.training.generator import make_discriminator, make_step, train_generator
 from vec2face.training.generator_step import last_weights, training_rows
+from vec2face.training.imagined import VectorDistribution, imagine_last
 from vec2face.training.loss_network import prepare_embedder
-from vec2face.training.mixtures import mix_last
 from vec2face.training.portion import whole_step
 from vec2face.training.processes import Processes
 from vec2face.training.vectors import Vectors
@@ -38,6 +38,7 @@ def recipe(losses: dict[str, Any] | None = None, **changes: Any) -> GeneratorRec
         "losses": {**LOSSES, **(losses or {})},
         "features": "stored",
         "mixed_share": 0.25,
+        "drawn_share": 0.25,
         "sheet_faces": 2,
         **changes,
     }
@@ -245,18 +246,38 @@ def test_whole_pictures_are_repeated_and_held_out_ones_left_out(pack: Path) -> N
     assert sorted(rows.tolist()) == sorted([row for row, held in enumerate(faces.holdout) if not held] * 3)
 
 
-def test_mixtures_replace_the_last_vectors_and_are_as_long_as_their_parents() -> None:
+def test_imagined_people_replace_the_last_vectors() -> None:
     features = torch.randn(8, 5, generator=torch.Generator().manual_seed(0))
-    mixed, has_picture = mix_last(features, share=0.25, rng=rng_for(0, "mixture", 3))
-    assert torch.equal(mixed[:6], features[:6])
-    assert has_picture.flatten().tolist() == [1.0] * 6 + [0.0] * 2
-    rng = rng_for(0, "mixture", 3)
-    parts, partners = rng.random((2, 1), dtype="float32"), rng.integers(0, 8, 2)
+    known = torch.randn(4000, 5, generator=torch.Generator().manual_seed(1)) * torch.tensor([1.0, 2, 3, 1, 1]) + 4
+    source = VectorDistribution(known.numpy())
+    changed, has_picture = imagine_last(
+        features, mixed_share=0.25, drawn_share=0.125, source=source, rng=rng_for(0, "imagined", 3)
+    )
+    assert torch.equal(changed[:5], features[:5])
+    assert has_picture.flatten().tolist() == [1.0] * 5 + [0.0] * 3
+    rng = rng_for(0, "imagined", 3)
+    parts, first, second = rng.random((2, 1), dtype="float32"), rng.integers(0, 8, 2), rng.integers(0, 8, 2)
     for index in range(2):
-        own, other, part = features[6 + index], features[partners[index]], float(parts[index, 0])
-        length = part * own.norm() + (1 - part) * other.norm()
-        direction = part * own + (1 - part) * other
-        assert torch.allclose(mixed[6 + index], direction / direction.norm() * length, atol=1e-5)
-    same, everyone = mix_last(features, share=0.0, rng=rng_for(0, "mixture", 3))
+        a, b, part = features[first[index]], features[second[index]], float(parts[index, 0])
+        direction = part * a + (1 - part) * b
+        expected = direction / direction.norm() * (part * a.norm() + (1 - part) * b.norm())
+        assert torch.allclose(changed[5 + index], expected, atol=1e-5)
+    assert torch.equal(changed[7:], source.draw(1, rng))
+    same, everyone = imagine_last(
+        features, mixed_share=0.0, drawn_share=0.0, source=source, rng=rng_for(0, "imagined", 3)
+    )
     assert torch.equal(same, features)
     assert bool(everyone.all())
+
+
+def test_drawn_vectors_have_the_mean_and_covariance_of_known_ones() -> None:
+    mixing = torch.randn(4, 4, generator=torch.Generator().manual_seed(0)).numpy()
+    known = np.random.default_rng(0).standard_normal((3000, 4)).astype(np.float32) @ mixing + 2
+    drawn = VectorDistribution(known).draw(60_000, np.random.default_rng(1)).numpy()
+    assert np.allclose(drawn.mean(0), known.mean(0), atol=0.06)
+    assert np.allclose(np.cov(drawn.T), np.cov(known.T), atol=0.15)
+
+
+def test_a_batch_of_imagined_people_alone_is_refused() -> None:
+    with pytest.raises(ConfigError, match="leave a tenth"):
+        recipe(mixed_share=0.5, drawn_share=0.5)

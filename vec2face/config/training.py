@@ -254,8 +254,18 @@ class GeneratorRecipe(TrainingRecipe):
     mixed_share: Share = Field(
         0.0, description="share of a batch whose vector is a mixture of two faces'; it has no picture to rebuild"
     )
+    drawn_share: Share = Field(
+        0.0,
+        description="share of a batch whose vector is drawn as a dataset's are; it has no picture either",
+    )
     surround_weight: Share = Field(
         0.0, description="weight, in the pixel losses, of what lies outside a face's real region"
     )
     whole_image_repeat: Count = Field(1, description="how often a face whose whole crop is real occurs in a pass")
     sheet_faces: Count = Field(16, description="held-out faces on the preview sheet")
+
+    @model_validator(mode="after")
+    def _some_faces_left(self) -> "GeneratorRecipe":
+        if self.mixed_share + self.drawn_share > 0.9:
+            raise ValueError("mixed_share and drawn_share together must leave a tenth of the batch to real faces")
+        return self

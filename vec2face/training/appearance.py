@@ -34,17 +34,20 @@ def draw_appearance(
 ) -> tuple[Tensor, Tensor]:
     """Return the codes `(B, A)` to render with, and their divergence loss.
 
+    Each is read off the picture at its place. A vector without a picture borrows the pose and light of a stranger's:
+    codes drawn from the normal lie where no read one does, and teach a second, painted manner.
+
     Args:
         generator: one that takes an appearance code.
         images: `(B, 3, 112, 112)` real pictures in [-1, 1].
         valid: `(B, 1, 112, 112)`, 1 where a picture is real.
-        has_picture: `(B, 1, 1, 1)`, 1 where the vector belongs to the picture; elsewhere the code is the noise itself.
+        has_picture: `(B, 1, 1, 1)`, 1 where the vector belongs to the picture; elsewhere the code trains no encoder.
         noise: `(B, A)` standard normal.
     """
     mean, log_variance = generator.encode_appearance(images, valid)
     read = mean + (0.5 * log_variance).exp() * noise
     counted = has_picture.flatten()
-    return torch.where(counted[:, None] > 0, read, noise), divergence_loss(mean, log_variance, counted)
+    return torch.where(counted[:, None] > 0, read, read.detach()), divergence_loss(mean, log_variance, counted)
 
 
 @torch.no_grad()

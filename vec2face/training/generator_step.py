@@ -17,9 +17,9 @@ from vec2face.training import losses
 from vec2face.training.adversarial import Adversary, weigh_adversarial
 from vec2face.training.appearance import draw_appearance
 from vec2face.training.batches import Batch, BatchStream
+from vec2face.training.imagined import distribution_of, imagine_last
 from vec2face.training.loss_network import LossNetwork, Views
 from vec2face.training.masks import draw_step_masks
-from vec2face.training.mixtures import mix_last
 from vec2face.training.objective import Pictures, has_begun, reconstruction_losses
 from vec2face.training.portion import Portion
 from vec2face.training.vectors import Vectors
@@ -52,6 +52,7 @@ class GeneratorStep:
     ) -> None:
         self.recipe, self.vectors, self.generator = recipe, vectors, generator
         self.loss_network, self.lpips, self.adversary, self.autocast = loss_network, lpips, adversary, autocast
+        self.imagined = distribution_of(faces, vectors)
         self.stream = BatchStream(
             faces,
             training_rows(recipe, faces),
@@ -92,12 +93,14 @@ class GeneratorStep:
         return result
 
     def _vectors(self, portion: Portion) -> tuple[Tensor, Tensor]:
-        """Return the portion's vectors, mixtures among them, and which of them have a picture; see `mix_last`."""
-        # Partners come from anywhere in the step's whole batch.
-        features, has_picture = mix_last(
+        """Return the portion's vectors, imagined ones among them, and which have a picture; see `imagine_last`."""
+        # The parts of a mixture come from anywhere in the step's whole batch.
+        features, has_picture = imagine_last(
             self.vectors.at(*self.stream.choose(portion.step)),
-            share=self.recipe.mixed_share,
-            rng=rng_for(self.recipe.run.seed, "mixture", portion.step),
+            mixed_share=self.recipe.mixed_share,
+            drawn_share=self.recipe.drawn_share,
+            source=self.imagined,
+            rng=rng_for(self.recipe.run.seed, "imagined", portion.step),
         )
         return portion.of(features), portion.of(has_picture)
 

@@ -15,7 +15,7 @@ class Pictures:
 
     Attributes:
         real, fake: `(B, 3, H, W)` in [-1, 1], channels last; `fake` float32 with gradient.
-        valid: `(B, 1, H, W)`, 1 where the real picture is one, 0 elsewhere and for mixtures.
+        valid: `(B, 1, H, W)`, 1 where the real picture is one, 0 elsewhere and for imagined people.
         anchored: `(B, 1, H, W)` weights of the pixel losses: `valid`, and a little outside.
     """
 
