@@ -11,6 +11,7 @@ from vec2face.config.generation import GenerateRecipe, MaskRate
 from vec2face.contracts import require_same_width
 from vec2face.errors import ConfigError
 from vec2face.fileio.atomic import fingerprint
+from vec2face.generation.repairs import BANK, IDENTITIES_PER_SHARD, RepairRound, ShardPlans
 
 # Raise it whenever equal recipes begin to give other bytes: another order of draws, member order, JSON layout.
 FORMAT = 1
@@ -81,6 +82,7 @@ class Plan:
         bank, generator: the inputs.
         request: how the bank was asked for, so that a resumed run need not sample it again; decides no byte.
         versions: library -> release, of `DECISIVE_LIBRARIES`.
+        repairs: the rounds that gave identities other vectors; `bank` is what they led to.
     """
 
     recipe: GenerateRecipe
@@ -90,6 +92,7 @@ class Plan:
     generator: GeneratorFacts
     versions: Mapping[str, str]
     request: Mapping[str, Any]
+    repairs: tuple[RepairRound, ...] = ()
 
     @property
     def images(self) -> int:
@@ -125,7 +128,7 @@ class Plan:
             "seed": recipe.seed,
             "images_per_identity": recipe.images_per_identity,
             "identities.count": self.bank.count,
-            "identities (sha256)": self.bank.sha256,
+            BANK: self.bank.sha256,
             "weights (sha256)": self.generator.sha256,
             "weights.sigma_unit": self.generator.sigma_unit,
             "variation.mixture": [[part.sigma, part.share] for part in recipe.variation.mixture],
@@ -133,7 +136,7 @@ class Plan:
             "mask": self.mask.model_dump(mode="json"),
             "image.format": recipe.image.format,
             "image.quality": recipe.image.quality,
-            "shards.identities_per_shard": recipe.shards.identities_per_shard,
+            IDENTITIES_PER_SHARD: recipe.shards.identities_per_shard,
             "compute.dtype": recipe.compute.dtype,
             "compute.batch_size": recipe.compute.batch_size,
             "compute.threads_per_worker": recipe.compute.threads_per_worker,
@@ -146,8 +149,17 @@ class Plan:
         """SHA-256 of `determinants()`: two runs with the same one write the same shards."""
         return fingerprint(self.determinants())
 
+    @cached_property
+    def _shard_plans(self) -> ShardPlans:
+        return ShardPlans(self.determinants(), self.repairs)
+
+    def shard_fingerprint(self, index: int) -> str:
+        """What the manifest of a shard carries: `fingerprint`, or what it was when a repair last touched it."""
+        return self._shard_plans.fingerprint(index)
+
     def describe(self) -> dict[str, Any]:
         """The content of `dataset.json`."""
+        repairs = [round_.model_dump(mode="json") for round_ in self.repairs]
         return {
             "format": FORMAT,
             "name": self.recipe.name,
@@ -158,11 +170,17 @@ class Plan:
             "identities": {**asdict(self.bank), "request": dict(self.request)},
             "images": self.images,
             "shards": self.shard_count,
+            **({"repairs": repairs} if repairs else {}),
         }
 
 
 def make_plan(
-    recipe: GenerateRecipe, *, bank: BankFacts, generator: GeneratorFacts, request: Mapping[str, Any]
+    recipe: GenerateRecipe,
+    *,
+    bank: BankFacts,
+    generator: GeneratorFacts,
+    request: Mapping[str, Any],
+    repairs: tuple[RepairRound, ...] = (),
 ) -> Plan:
     """Join a recipe with its inputs; `vec2face.generation.inputs.prepare` finds them.
 
@@ -184,6 +202,7 @@ def make_plan(
         generator=generator,
         versions={library: version(library) for library in DECISIVE_LIBRARIES},
         request=request,
+        repairs=repairs,
     )
 
 

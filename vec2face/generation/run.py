@@ -117,7 +117,7 @@ def _unfinished(folder: DatasetFolder, plan: Plan, progress: ProgressReporter) -
     progress.begin("checking", total=plan.shard_count, unit="shards")
     unfinished = []
     for index in range(plan.shard_count):
-        if isinstance(inspect_shard(folder, plan.fingerprint, index), Damage):
+        if isinstance(inspect_shard(folder, plan.shard_fingerprint(index), index), Damage):
             unfinished.append(index)
         progress.advance(1)
     return unfinished

@@ -52,7 +52,7 @@ def render_shard(
     rejects = sum(status != KEPT for status in samples["status"])
     manifest = ShardManifest(
         shard=index,
-        plan=plan.fingerprint,
+        plan=plan.shard_fingerprint(index),
         count=len(samples["key"]) - rejects,
         rejects=rejects,
         size=archive.stat().st_size,

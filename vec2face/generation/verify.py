@@ -9,6 +9,7 @@ from vec2face.generation.bank_digest import content_digest
 from vec2face.generation.folder import DatasetFolder, foreign_files, read_description
 from vec2face.generation.manifest import ShardManifest, read_manifest
 from vec2face.generation.metadata import metadata_problem
+from vec2face.generation.repairs import ShardPlans, read_rounds
 from vec2face.identities.bank import IdentityBank
 from vec2face.progress import ProgressReporter, SilentProgress
 
@@ -55,9 +56,10 @@ def verify(dataset: Path, *, progress: ProgressReporter | None = None) -> Verify
     if problem := bank_problem(folder, description["identities"]["sha256"]):
         result.damaged.append(Damage(folder.identities, problem))
     rows = 0
+    plans = ShardPlans(description["determinants"], read_rounds(description))
     progress.begin("verifying", total=description["shards"], unit="shards")
     for index in range(description["shards"]):
-        found = inspect_shard(folder, description["fingerprint"], index)
+        found = inspect_shard(folder, plans.fingerprint(index), index)
         if isinstance(found, Damage):
             result.damaged.append(found)
         else:
