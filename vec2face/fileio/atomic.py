@@ -4,12 +4,16 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from vec2face.errors import StorageError
+
+if TYPE_CHECKING:
+    from vec2face.fileio.location import Location
 
 _EXPLANATIONS = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again",
@@ -22,20 +26,27 @@ _EXPLANATIONS = {
 }
 
 
-def explain_os_error(error: OSError, path: Path | str) -> StorageError:
+def explain_os_error(error: OSError, path: "Location | str") -> StorageError:
     """Turn an operating-system error at `path` into one clear sentence."""
     reason = _EXPLANATIONS.get(error.errno or 0, error.strerror or str(error))
     return StorageError(f"cannot write {path}: {reason}.")
 
 
 @contextmanager
-def atomic_write(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
+def atomic_write(path: "Location", mode: str = "wb") -> Iterator[IO[Any]]:
     """Open a temporary file beside `path`; on success flush it to disk and rename it, on any error remove it.
 
+    Behind a URL the temporary file is a local one, and is uploaded in place of the renaming.
+
     Raises:
-        StorageError: the disk is full, read-only, or the folder cannot be written.
+        StorageError: the disk is full, read-only, or the folder cannot be written; or the store does not take it.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    if not isinstance(path, Path):
+        with path.writing(mode) as stream:
+            yield stream
+        return
+    # Not by process id: machines that share the folder may have processes of the same number.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     encoding = None if "b" in mode else "utf-8"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,25 +63,27 @@ def atomic_write(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
         raise
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: "Location", data: bytes) -> None:
     """Write `data` atomically; see `atomic_write`."""
     with atomic_write(path, "wb") as stream:
         stream.write(data)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: "Location", text: str) -> None:
     """Write UTF-8 text atomically; see `atomic_write`."""
     with atomic_write(path, "w") as stream:
         stream.write(text)
 
 
-def write_json(path: Path, values: Any) -> None:
+def write_json(path: "Location", values: Any) -> None:
     """Write JSON atomically, keys sorted, indented, with a final newline, so that equal values give equal bytes."""
     write_text(path, json.dumps(values, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n")
 
 
-def sha256_file(path: Path) -> str:
+def sha256_file(path: "Location") -> str:
     """Return the hexadecimal SHA-256 of a file, read in blocks of 1 MiB."""
+    if not isinstance(path, Path):
+        return path.sha256()
     digest = hashlib.sha256()
     with open(path, "rb") as stream:
         while block := stream.read(1 << 20):

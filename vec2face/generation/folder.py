@@ -17,7 +17,9 @@ from vec2face.fileio.outputs import require_writable
 from vec2face.generation.plan import FORMAT, Plan, differences
 
 # Names that `vec2face.fileio.atomic` gives unfinished files; what a killed run leaves behind.
-_LEFTOVER = re.compile(r"^\.(dataset\.json|identities\.safetensors|metadata\.parquet|\d{6,}\.(tar|json))\.\d+\.tmp$")
+_LEFTOVER = re.compile(
+    r"^\.(dataset\.json|identities\.safetensors|metadata\.parquet|\d{6,}\.(tar|json))\.[0-9a-f]+\.tmp$"
+)
 _SHARD_FILE = re.compile(r"^(\d{6,})\.(tar|json)$")
 
 # Encoded bytes of a 112x112 photograph of a face, the mean of 200, rounded up (jpeg: of quality 95). Each of an image's
