@@ -1,8 +1,9 @@
 """Embed a dataset's images into memory-mapped files, shard by shard, so that memory stays flat and work is kept.
 
 The cache stands under `DATASET/report/cache/<embedder digest>/`: `vectors.npy` (N, D) float32, `index.npy` (N,) with
-the identity, image index and sigma of each row, and `done.txt`, a line for each finished shard. A stopped run goes on
-from the shard it stopped at; a cache made from other shards or settings is thrown away and made anew.
+the identity, image index and sigma of each row, and `done.txt`, a line for each finished shard with its digest. A
+stopped run goes on from the shard it stopped at, and a shard that has changed since is embedded again; a cache of other
+sizes or settings is thrown away and made anew.
 """
 
 import shutil
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 # A row that was never written reads as zeros, which no identity gives.
 _INDEX = np.dtype([("identity_and_one", "<i4"), ("image", "<i4"), ("sigma", "<f4")])
+_GIVEN_UP = "-"  # no digest: the last line about a shard counts
 
 
 @dataclass(frozen=True)
@@ -83,11 +85,12 @@ def embed_dataset(
     progress = progress or SilentProgress()
     folder = reader.report_folder / "cache" / embedder_digest[:16]
     cache = _Cache.open(folder, reader, embedder, images_per_identity)
-    kept = sum(shard.count for shard in reader.shards if shard.path.name in cache.finished)
+    kept = sum(shard.count for shard in reader.shards if cache.holds(shard))
     progress.begin(f"embedding with {embedder.name}", total=reader.images, unit="images", done=kept)
     for shard, start in zip(reader.shards, cache.starts, strict=True):
-        if shard.path.name in cache.finished:
+        if cache.holds(shard):
             continue
+        cache.begin(shard, start)
         row = start
         for records, pixels in _batches(reader, shard, images_per_identity, batch_size):
             stop = row + len(records)
@@ -100,7 +103,7 @@ def embed_dataset(
 
 
 class _Cache:
-    def __init__(self, folder: Path, starts: list[int], finished: set[str]) -> None:
+    def __init__(self, folder: Path, starts: list[int], finished: dict[str, str]) -> None:
         self.folder, self.starts, self.finished = folder, starts, finished
         self.vectors = RowFile(folder / "vectors.npy")
         self.index = RowFile(folder / "index.npy")
@@ -108,7 +111,7 @@ class _Cache:
     @classmethod
     def open(cls, folder: Path, reader: DatasetReader, embedder: "FaceEmbedder", cap: int | None) -> "_Cache":
         starts = [0, *np.cumsum([shard.count for shard in reader.shards]).tolist()][:-1]
-        source = [[shard.path.name, shard.count, shard.sha256] for shard in reader.shards]
+        source = [[shard.path.name, shard.count] for shard in reader.shards]
         purpose = fingerprint(
             {"shards": source, "images_per_identity": cap, "width": embedder.dim, "index": _INDEX.descr}
         )
@@ -118,8 +121,8 @@ class _Cache:
             write_text(marker, purpose + "\n")
         log = folder / "done.txt"
         # The last line may be torn where a run was killed; it then names no shard and is done again.
-        finished = set(log.read_text(encoding="utf-8").splitlines()) if log.is_file() else set()
-        return cls(folder, starts, finished)
+        lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
+        return cls(folder, starts, dict(line.split(" ", 1) for line in lines if " " in line))
 
     @staticmethod
     def _create(folder: Path, rows: int, width: int) -> None:
@@ -132,6 +135,16 @@ class _Cache:
         RowFile.create(folder / "vectors.npy", np.dtype(np.float32), (rows, width))
         RowFile.create(folder / "index.npy", _INDEX, (rows,))
 
+    def holds(self, shard: Shard) -> bool:
+        """Tell whether the rows of a shard are those of its present content."""
+        return self.finished.get(shard.path.name) == shard.sha256
+
+    def begin(self, shard: Shard, start: int) -> None:
+        """Give up what the rows of a shard held, so that a run that stops in it leaves no mixture behind."""
+        if shard.path.name in self.finished:
+            self._log(shard, _GIVEN_UP)
+        self.index.write(start, np.zeros(shard.count, _INDEX))
+
     def write(self, row: int, records: list[ImageRecord], vectors: NDArray[np.float32]) -> None:
         facts = [(record.identity + 1, record.image, record.sigma) for record in records]
         self.vectors.write(row, vectors)
@@ -140,12 +153,16 @@ class _Cache:
     def finish(self, shard: Shard) -> None:
         self.vectors.flush()
         self.index.flush()
+        self._log(shard, shard.sha256)
+
+    def _log(self, shard: Shard, state: str) -> None:
+        path = self.folder / "done.txt"
         try:
-            with open(self.folder / "done.txt", "a", encoding="utf-8") as stream:
-                stream.write(shard.path.name + "\n")
+            with open(path, "a", encoding="utf-8") as stream:
+                stream.write(f"{shard.path.name} {state}\n")
         except OSError as error:
-            raise explain_os_error(error, self.folder / "done.txt") from error
-        self.finished.add(shard.path.name)
+            raise explain_os_error(error, path) from error
+        self.finished[shard.path.name] = state
 
     def read(self) -> EmbeddedImages:
         index = np.load(self.index.path)  # not by the map: on a full memory disk a hole cannot be mapped
