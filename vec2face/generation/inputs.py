@@ -11,8 +11,10 @@ from vec2face.fileio.atomic import sha256_file
 from vec2face.generation.bank_digest import content_digest
 from vec2face.generation.folder import DatasetFolder, check_destination, read_description
 from vec2face.generation.plan import BankFacts, GeneratorFacts, Plan, make_plan
+from vec2face.generation.redraw import redo
 from vec2face.generation.reference import bank_from_photos
 from vec2face.generation.render import require_device
+from vec2face.generation.repairs import RepairRound, read_rounds
 from vec2face.generation.select import candidates_for, select_rendered
 from vec2face.identities import IdentityBank, draw_apart
 from vec2face.identities.sources import CandidateSource, FileSource, GaussianSource, PcaSource
@@ -26,7 +28,8 @@ def prepare(
     """Check the destination, read the generator's facts, find or sample the identities, and plan.
 
     A bank that an earlier run left in `out` is used again where it was asked for in the same way, so that resuming a
-    run does not repeat its sampling, and a dataset can be mended after its bank file is gone.
+    run does not repeat its sampling, and a dataset can be mended after its bank file is gone. What repairs replaced
+    since is replaced again then.
 
     Raises:
         Vec2FaceError: anything that would make the run fail later: an unusable folder, missing weights, a bank of
@@ -37,11 +40,23 @@ def prepare(
     check_destination(folder)
     require_device(recipe.compute.device)
     generator = generator_facts(recipe.weights)
-    recorded = _recorded_identities(folder)
+    description = read_description(folder) if folder.description.exists() else {}
+    recorded = description.get("identities", {})
     request = _request(recipe, recorded.get("request", {}))
-    bank = _kept_bank(folder, recorded, request) or _new_bank(recipe, generator, progress)
+    alike = _asked_alike(recorded, request)
+    rounds = read_rounds(description) if alike else ()
+    # Photographs are always read anew.
+    bank = _kept_bank(folder, recorded, rounds) if alike and recipe.identities.photos is None else None
+    if bank is None:
+        bank, undone = _new_bank(recipe, generator, progress), rounds
+    else:
+        # The last round is missing where a run was stopped inside it.
+        undone = () if content_digest(bank) == recorded["sha256"] else rounds[-1:]
+    if undone:
+        done = rounds[: len(rounds) - len(undone)]
+        bank = redo(bank, recipe, candidate_source(recipe, generator), done=done, rounds=undone)
     facts = BankFacts(sha256=content_digest(bank), count=len(bank), dim=bank.width)
-    return make_plan(recipe, bank=facts, generator=generator, request=request), bank
+    return make_plan(recipe, bank=facts, generator=generator, request=request, repairs=rounds), bank
 
 
 def generator_facts(reference: str) -> GeneratorFacts:
@@ -73,7 +88,7 @@ def _new_bank(recipe: GenerateRecipe, generator: GeneratorFacts, progress: Progr
         return _first(bank, identities.count, "the photographs give")
     if identities.bank is not None:
         return _first(IdentityBank.load(identities.bank), identities.count, f"{identities.bank} holds")
-    source = _source(recipe, generator)
+    source = candidate_source(recipe, generator)
     # Before sampling, which may take long.
     IdentityBank(source.candidates(recipe.seed, 0, 1), ("0",)).require_width("the generator", generator.feature_dim)
     count, ceiling = identities.sampling()
@@ -86,8 +101,17 @@ def _new_bank(recipe: GenerateRecipe, generator: GeneratorFacts, progress: Progr
     return select_rendered(bank, recipe, generator, count=count, wanted=rendered, progress=progress)
 
 
-def _source(recipe: GenerateRecipe, generator: GeneratorFacts) -> CandidateSource:
+def candidate_source(recipe: GenerateRecipe, generator: GeneratorFacts) -> CandidateSource:
+    """Return what a recipe's identities are drawn from, or redrawn: for a ready bank, its file.
+
+    Raises:
+        InputError: they come from photographs, which show the people they show; or a file is missing or unusable.
+    """
     identities = recipe.identities
+    if identities.photos is not None:
+        raise InputError("people taken from photographs cannot be drawn again; choose other photographs instead.")
+    if identities.bank is not None:
+        return FileSource(identities.bank)
     if identities.sampled_from == "gaussian":
         return GaussianSource(generator.feature_dim, identities.standard_deviation or generator.sigma_unit)
     if identities.sampled_from == "file" and identities.candidates is not None:
@@ -133,31 +157,33 @@ def _request(recipe: GenerateRecipe, recorded: Mapping[str, Any]) -> dict[str, A
     return request
 
 
-def _recorded_identities(folder: DatasetFolder) -> dict[str, Any]:
-    if not folder.description.exists():
-        return {}
-    return dict(read_description(folder)["identities"])
-
-
 def _later_keys(section: Mapping[str, Any]) -> dict[str, Any]:
     """Return the keys that the section of an older dataset lacks, with what it meant."""
     return {"method": "reject" if section["source"] is not None else None, "rendered": None}
 
 
-def _kept_bank(folder: DatasetFolder, recorded: Mapping[str, Any], request: Mapping[str, Any]) -> IdentityBank | None:
-    """Return the bank in the folder if it is what `request` would give; photographs are always read anew."""
-    if not recorded or request["section"]["photos"] is not None or not folder.identities.is_file():
-        return None
+def _asked_alike(recorded: Mapping[str, Any], request: Mapping[str, Any]) -> bool:
+    """Tell whether a dataset's bank was asked for as it is now."""
+    if not recorded:
+        return False
     before = {
         **recorded["request"],
         "section": {**_later_keys(recorded["request"]["section"]), **recorded["request"]["section"], "count": None},
     }
     now = {**request, "section": {**request["section"], "count": None}}
     same_count = request["section"]["count"] in (recorded["request"]["section"]["count"], recorded["count"])
-    if before != now or not same_count:
+    return before == now and same_count
+
+
+def _kept_bank(
+    folder: DatasetFolder, recorded: Mapping[str, Any], rounds: tuple[RepairRound, ...]
+) -> IdentityBank | None:
+    """Return the bank in the folder if it is the recorded one, or what that was before the last repair."""
+    if not folder.identities.is_file():
         return None
     try:
         bank = IdentityBank.load(folder.identities)
     except (InputError, DatasetError):
         return None
-    return bank if content_digest(bank) == recorded["sha256"] else None
+    digests = {recorded["sha256"], *(round_.bank_before for round_ in rounds[-1:])}
+    return bank if content_digest(bank) in digests else None
