@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.data.faces import npy
+from vec2face.data.formats.lmdb_file import write_lmdb
 from vec2face.data.formats.lmdb_values import (
     LmdbValue,
     decode_count,
     decode_keys,
     decode_value,
     encode_value,
-    write_lmdb,
 )
 from vec2face.data.formats.npy import decode_array, decode_vector, encode_array
 from vec2face.errors import InputError, StorageError

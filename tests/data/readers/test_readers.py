@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from tests.data.faces import jpeg, npy, write_folders, write_im2rec, write_insightface, write_shards
-from vec2face.data.formats.lmdb_values import LmdbValue, write_lmdb
+from vec2face.data.formats.lmdb_file import write_lmdb
+from vec2face.data.formats.lmdb_values import LmdbValue
 from vec2face.data.formats.recordio import PackHeader, pack
 from vec2face.data.formats.recordio_file import RecordWriter
 from vec2face.data.readers import FaceReader, open_reader

@@ -61,7 +61,7 @@ def test_a_generated_dataset_is_read_and_an_unfinished_one_refused(
         ("lfw.bin", b"\x80\x04", "looks like a pickle"),
         ("a.jpg", jpeg(0), "is a single image; name the folder"),
         ("a.idx", b"0\t0\n", r"belongs to a RecordIO set; name its \.rec file"),
-        ("a.csv", b"a,b\n", r"neither a tar, nor RecordIO, nor LMDB \(it begins with b'a,b"),
+        ("a.csv", b"a,b\n", r"neither a tar, nor RecordIO, LMDB or parquet \(it begins with b'a,b"),
         ("empty", b"", "neither a tar"),
     ],
 )

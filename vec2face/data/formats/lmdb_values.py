@@ -1,4 +1,4 @@
-"""The LMDB layout of Vec2Face and SOTA-FR: what stands under a key, and how a file of it is written.
+"""The LMDB layout of Vec2Face and SOTA-FR: what stands under a key; `lmdb_file` writes files of it.
 
 Keys are decimal numbers in ASCII from 0. A value is a msgpack list: `(image, label)` in recognition sets, `(image,
 feature, label)` in sets for generator training, and a fourth element with the image of the landmarks where poses are
@@ -6,23 +6,16 @@ trained. The image is an encoded file, the feature the bytes of an `.npy` file. 
 `__len__` and `__classnum__` stand beside them, packed likewise.
 """
 
-import os
-from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import lmdb
 import msgpack
 import numpy as np
 
 from vec2face.data.formats.npy import decode_vector, encode_array
 from vec2face.errors import InputError
-from vec2face.fileio.atomic import explain_os_error
 
 KEYS, LENGTH, CLASSES = b"__keys__", b"__len__", b"__classnum__"
-_COMMIT_EVERY = 5_000  # records, which are held in memory until then
-_FIRST_MAP_BYTES = 1 << 26
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,59 +82,6 @@ def decode_keys(data: bytes, *, where: str) -> list[bytes]:
     if not isinstance(keys, list) or not all(isinstance(key, bytes) for key in keys):
         raise InputError(f"{where} is not a list of keys: {_shape(keys)}.")
     return keys
-
-
-def write_lmdb(path: Path, values: Iterable[LmdbValue], *, classes: int) -> int:
-    """Write a single-file LMDB; it appears under its name when all of it is written.
-
-    Args:
-        path: the file.
-        values: the records, consumed one at a time.
-        classes: number of people, for `__classnum__`.
-
-    Returns:
-        The number of records.
-
-    Raises:
-        StorageError: it cannot be written; nothing is left then.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with lmdb.open(str(temporary), subdir=False, map_size=_FIRST_MAP_BYTES, lock=False, meminit=False) as database:
-            count = 0
-            block: list[tuple[bytes, bytes]] = []
-            for value in values:
-                block.append((key_of(count), encode_value(value)))
-                count += 1
-                if len(block) == _COMMIT_EVERY:
-                    _commit(database, block)
-                    block = []
-            keys = [key_of(index) for index in range(count)]
-            block += [(KEYS, msgpack.packb(keys)), (LENGTH, msgpack.packb(count)), (CLASSES, msgpack.packb(classes))]
-            _commit(database, block)
-            database.sync(True)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise explain_os_error(error, path) from error
-    except lmdb.DiskError as error:
-        raise explain_os_error(OSError(str(error)), path) from error
-    finally:
-        if temporary.parent.is_dir():
-            temporary.unlink(missing_ok=True)
-    return count
-
-
-def _commit(database: lmdb.Environment, block: list[tuple[bytes, bytes]]) -> None:
-    while True:
-        try:
-            with database.begin(write=True) as transaction:
-                for key, value in block:
-                    transaction.put(key, value)
-            return
-        except lmdb.MapFullError:
-            # The whole transaction is void; a map twice the size costs address space, not disk.
-            database.set_mapsize(2 * database.info()["map_size"])
 
 
 def _unpack(data: bytes, where: str) -> Any:

@@ -154,6 +154,25 @@ def unpack(payload: bytes, *, where: str) -> tuple[PackHeader, bytes]:
     return PackHeader(labels, first_id, second_id), payload[after:]
 
 
+def peek(start: bytes, *, where: str) -> PackHeader | None:
+    """Return the header in the first bytes of a framed record, or None where these bytes do not tell it.
+
+    Raises:
+        InputError: as `unpack`.
+    """
+    if len(start) < _FRAME.size + _PACK.size:
+        return None
+    magic, length = _FRAME.unpack_from(start)
+    if magic != MAGIC or length >> 29 != _WHOLE:
+        return None
+    payload = start[_FRAME.size :][: length & MAX_LENGTH]
+    whole = len(payload) == length & MAX_LENGTH
+    flag = _PACK.unpack_from(payload)[0] if len(payload) >= _PACK.size else 0
+    if not whole and len(payload) < _PACK.size + 4 * flag:
+        return None
+    return unpack(payload, where=where)[0]
+
+
 def index_line(key: int, offset: int) -> str:
     """Return a record's line in the `.idx` file: its key and the byte it begins at."""
     return f"{key}\t{offset}\n"

@@ -3,7 +3,7 @@
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
@@ -55,10 +55,13 @@ class FaceReader(ABC):
 
     Attributes:
         format: name of the format.
+        annotated: whether the format has a place for facts about each image, which are a record's `facts` then; where
+            it has none, `facts` tell how the image was stored.
         source: what was opened, as the user named it.
     """
 
     format: ClassVar[str]
+    annotated: ClassVar[bool] = False
     source: str
 
     @abstractmethod
@@ -87,6 +90,14 @@ class FaceReader(ABC):
         Raises:
             InputError: a record is damaged or hostile; the message names it.
         """
+
+    def outlines(self, start: int = 0, stop: int | None = None) -> Iterator[FaceRecord]:
+        """Yield the records without their images: `data` is empty, and there are no features.
+
+        Cheaper than `records` where the format keeps images apart from what is known of them. Raises as `records`.
+        """
+        for record in self.records(start, stop):
+            yield replace(record, data=b"", feature=None, mirror_feature=None)
 
     def record(self, index: int) -> FaceRecord:
         """Return the record at a position, 0 to `len(self) - 1`. Raises `InputError` as `records`."""

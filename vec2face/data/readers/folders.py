@@ -3,9 +3,11 @@
 import os
 from array import array
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from vec2face.data.readers.base import FaceReader, FaceRecord, People, cannot_read
+from vec2face.data.readers.folder_table import TABLE_NAME, FolderTable
 from vec2face.data.readers.names import IMAGE_ENDINGS, NameList, decide_people, ending, is_hidden
 from vec2face.errors import InputError
 
@@ -14,10 +16,12 @@ class FolderReader(FaceReader):
     """A folder of images; positions follow the sorted paths, folder by folder.
 
     Where folders are people, an image's person is its folder's path below the root, and numbers follow the sorted
-    names. The folder is listed once, when it is opened. Hidden files are left out, links to folders are not followed.
+    names. The folder is listed once, when it is opened. Hidden files are left out, links to folders are not followed. A
+    `metadata.csv` in the root gives facts about the images (see `FolderTable`).
     """
 
     format = "image folder"
+    annotated = True
 
     def __init__(self, root: Path, *, people: People = "auto") -> None:
         """List the folder.
@@ -30,6 +34,7 @@ class FolderReader(FaceReader):
             InputError: it cannot be listed or holds no images, or "auto" cannot decide.
         """
         self.source, self.root = str(root), root
+        self._table = FolderTable(root / TABLE_NAME)
         self._names = NameList()
         self._folders: list[str] = []
         self._folder_of = array("I")
@@ -66,15 +71,19 @@ class FolderReader(FaceReader):
         return self._passed_over, self._first_passed_over
 
     def records(self, start: int = 0, stop: int | None = None) -> Iterator[FaceRecord]:
+        for outline in self.outlines(start, stop):
+            try:
+                data = Path(outline.where).read_bytes()
+            except OSError as error:
+                raise cannot_read(outline.where, error) from None
+            yield replace(outline, data=data)
+
+    def outlines(self, start: int = 0, stop: int | None = None) -> Iterator[FaceRecord]:
         for index in self.window(start, stop):
             key = self._key(index)
-            path = self.root / key
-            try:
-                data = path.read_bytes()
-            except OSError as error:
-                raise cannot_read(path, error) from None
             label = self._folder_of[index] if self._labelled else None
-            yield FaceRecord(key, data, str(path), label, None if label is None else self._folders[label])
+            person = None if label is None else self._folders[label]
+            yield FaceRecord(key, b"", str(self.root / key), label, person, facts=self._table.facts_of(key))
 
     def files(self) -> Iterator[tuple[str, int]]:
         for index in range(len(self)):

@@ -11,6 +11,7 @@ from vec2face.data.readers.base import FaceReader, People, cannot_read
 from vec2face.data.readers.folders import FolderReader
 from vec2face.data.readers.lmdb import LmdbReader
 from vec2face.data.readers.names import IMAGE_ENDINGS, ending
+from vec2face.data.readers.parquet import ParquetReader
 from vec2face.data.readers.recordio import RecordIoReader
 from vec2face.data.readers.tars import TarReader
 from vec2face.errors import InputError
@@ -20,6 +21,8 @@ _MOST_ARCHIVES = 1_000_000
 _TAR_MAGIC_AT, _TAR_MAGIC = 257, b"ustar"
 # The number stands after the page header: 16 bytes of page number, padding, flags and bounds.
 _LMDB_MAGIC_AT, _LMDB_MAGIC = 16, (0xBEEFC0DE).to_bytes(4, "little")
+_PARQUET_MAGIC = b"PAR1"
+_SPLIT_NUMBER = re.compile(r"-\d+-of-\d+$")
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _CHOICE = re.compile(r"\{([^{}]*,[^{}]*)\}")
 # What a file begins with -> what it is, and what to do.
@@ -40,7 +43,8 @@ def open_reader(source: str | Path, *, people: People = "auto") -> FaceReader:
     Args:
         source: an image folder; a tar file, a folder of tar files, or names of tar files with a pattern such as
             `shards/{000000..000009}.tar`; a dataset folder of this toolkit, or a prepared one; a RecordIO `.rec` file
-            or its folder; an LMDB file or its folder.
+            or its folder; an LMDB file or its folder; Hugging Face parquet, a file or the folder of the files, or that
+            with them in its folder `data`.
         people: whether folders name people, where only folders could; see `People`.
 
     Raises:
@@ -73,13 +77,15 @@ def _open_file(path: Path, people: People) -> FaceReader:
         return TarReader([path], source=str(path), people=people)
     if head[_LMDB_MAGIC_AT:].startswith(_LMDB_MAGIC):
         return LmdbReader(path)
+    if head.startswith(_PARQUET_MAGIC):
+        return ParquetReader([path], source=str(path))
     if path.suffix in (".idx", ".lst") or path.name == "property":
         raise InputError(f"{path} belongs to a RecordIO set; name its .rec file.")
     for magic, meaning in _OTHERS:
         if head.startswith(magic):
             raise InputError(f"{path} {meaning}.")
     raise InputError(
-        f"{path} is no face set known here: it is neither a tar, nor RecordIO, nor LMDB (it begins with {head[:8]!r})."
+        f"{path} is no face set known here: it is neither a tar, nor RecordIO, LMDB or parquet (it begins with {head[:8]!r})."
     )
 
 
@@ -97,6 +103,7 @@ def _open_folder(path: Path, people: People) -> FaceReader:
     found: dict[str, list[str]] = {
         "LMDB": [name for name in names if name == "data.mdb" or ending(name) == "lmdb"],
         "RecordIO": [name for name in names if ending(name) == "rec"],
+        "parquet": _parquet_names(path, names),
         "tar": [name for name in names if ending(name) == "tar"],
         "image": [name for name in names if ending(name) in IMAGE_ENDINGS],
     }
@@ -111,9 +118,24 @@ def _open_folder(path: Path, people: People) -> FaceReader:
         return LmdbReader(path if kinds["LMDB"] == ["data.mdb"] else path / kinds["LMDB"][0])
     if "RecordIO" in kinds:
         return RecordIoReader(path / kinds["RecordIO"][0])
+    if "parquet" in kinds:
+        return ParquetReader([path / name for name in kinds["parquet"]], source=str(path))
     if "tar" in kinds:
         return TarReader([path / name for name in kinds["tar"]], source=str(path), people=people)
     return FolderReader(path, people=people)
+
+
+def _parquet_names(path: Path, names: list[str]) -> list[str]:
+    """Return the parquet files of one split, in the folder or in its folder `data`."""
+    found = [name for name in names if ending(name) == "parquet"]
+    if not found and "data" in names and (path / "data").is_dir():
+        found = sorted(f"data/{entry.name}" for entry in (path / "data").glob("*.parquet"))
+    splits = sorted({_SPLIT_NUMBER.sub("", Path(name).stem) for name in found if _SPLIT_NUMBER.search(Path(name).stem)})
+    if len(splits) > 1:
+        raise InputError(
+            f"{path} holds several splits ({', '.join(splits)}); put the files of the one to read into a folder alone."
+        )
+    return found
 
 
 def _open_prepared(path: Path, people: People) -> FaceReader:

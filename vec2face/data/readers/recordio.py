@@ -17,6 +17,7 @@ from vec2face.data.formats.recordio import (
     EXACT_LABELS,
     PackHeader,
     parse_index,
+    peek,
     read_record,
     skip_record,
     unpack,
@@ -25,6 +26,7 @@ from vec2face.data.readers.base import FaceReader, FaceRecord, PerProcess, canno
 from vec2face.errors import InputError
 
 _LINES = 1 << 16
+_HEADER_BYTES = 64
 
 
 class RecordIoReader(FaceReader):
@@ -94,6 +96,13 @@ class RecordIoReader(FaceReader):
             extra = {"labels": list(header.labels)} if len(header.labels) > 1 else {}
             yield FaceRecord(path or str(key), image, where, label, str(label), facts={**facts, **extra, "index": key})
 
+    def outlines(self, start: int = 0, stop: int | None = None) -> Iterator[FaceRecord]:
+        for position in self.window(start, stop):
+            key = int(self._keys[position])
+            where = f"{self.path}:{key}"
+            label = _label(self._header(int(self._offsets[position]), where), where)
+            yield FaceRecord(self._lines.path_of(key) or str(key), b"", where, label, str(label))
+
     def files(self) -> Iterator[tuple[str, int]]:
         yield self.path.name, self._size
 
@@ -107,6 +116,21 @@ class RecordIoReader(FaceReader):
         if payload is None:
             raise InputError(f"{self.path} ends where the record at byte {offset} should begin.")
         return payload
+
+    def _header(self, offset: int, where: str) -> PackHeader:
+        """Read the header of a record without its image."""
+        try:
+            stream = self._stream.get()
+            stream.seek(offset)
+            start = stream.read(_HEADER_BYTES)
+        except OSError as error:
+            raise cannot_read(self.path, error) from None
+        try:
+            header = peek(start, where=where)
+        except InputError:
+            header = None
+        # Labels that do not fit, a record in parts, or no record at all: read all of it, and say what is wrong.
+        return header or unpack(self._payload(offset), where=where)[0]
 
     def _images(self, keys: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray, int | None]:
         """Leave the images' keys and offsets alone; with insightface's header also the number of people."""

@@ -3,7 +3,8 @@
 The files of a sample stand next to each other and differ after the last dot of their names only. `.cls` holds the
 person's number; without it, folders inside the archive may name people (PERSON/KEY.jpg). `.json` holds further facts,
 of which `person` (or `identity_name`) is taken for the person's name. `.npy` holds the embedding of the image, `(D,)`,
-or of the image and of its mirror image, `(2, D)`.
+or of the image and of its mirror image, `(2, D)`. `.landmarks` holds an encoded picture of the landmarks, which the sets
+that poses are trained from have; it becomes the fact `landmark_image`.
 """
 
 import json
@@ -21,7 +22,8 @@ from vec2face.data.readers.names import IMAGE_ENDINGS, decide_people, ending, is
 from vec2face.errors import InputError
 from vec2face.fileio.tar import TarFile, scan_tar
 
-_BESIDE = ("cls", "json", "npy")
+_BESIDE = ("cls", "json", "npy", "landmarks")
+MAX_FILE_BYTES = 1 << 26  # of one file of a sample; far beyond any crop of a face
 
 
 @dataclass
@@ -51,7 +53,7 @@ class _Index:
 class TarReader(FaceReader):
     """Archives, one after another in the order given.
 
-    The first question for a length, a position or people reads the headers of all archives, not their content.
+    Reading refuses a file of more than `MAX_FILE_BYTES`. The first question for a length, a position or people reads the headers of all archives, not their content.
     """
 
     def __init__(
@@ -96,7 +98,15 @@ class TarReader(FaceReader):
         index = self._indexed()
         return index.passed_over, index.first_passed_over
 
+    annotated = True
+
     def records(self, start: int = 0, stop: int | None = None) -> Iterator[FaceRecord]:
+        return self._records(start, stop, images=True)
+
+    def outlines(self, start: int = 0, stop: int | None = None) -> Iterator[FaceRecord]:
+        return self._records(start, stop, images=False)
+
+    def _records(self, start: int, stop: int | None, *, images: bool) -> Iterator[FaceRecord]:
         index = self._indexed()
         window = self.window(start, stop)
         position = window.start
@@ -108,7 +118,7 @@ class TarReader(FaceReader):
                     for sample in _samples(path, index.headers[position]):
                         if sample.image is None:
                             continue
-                        yield self._read(stream, path, sample, position)
+                        yield self._read(stream, path, sample, position, images=images)
                         position += 1
                         if position == window.stop:
                             return
@@ -124,10 +134,15 @@ class TarReader(FaceReader):
             except OSError as error:
                 raise cannot_read(path, error) from None
 
-    def _read(self, stream: Any, path: Path, sample: _Sample, position: int) -> FaceRecord:
+    def _read(self, stream: Any, path: Path, sample: _Sample, position: int, *, images: bool) -> FaceRecord:
         content = {}
         for name, file in sample.files.items():
-            if name in _BESIDE or name in IMAGE_ENDINGS:
+            if name in ("cls", "json") or (images and (name in _BESIDE or name in IMAGE_ENDINGS)):
+                if file.size > MAX_FILE_BYTES:
+                    raise InputError(
+                        f"{path} holds {file.name!r} of {file.size} bytes; no file of a sample may be larger than "
+                        f"{MAX_FILE_BYTES}."
+                    )
                 stream.seek(file.data)
                 content[name] = stream.read(file.size)
                 if len(content[name]) < file.size:
@@ -135,6 +150,8 @@ class TarReader(FaceReader):
         where = f"{path}:{sample.key}"
         facts = _read_json(content["json"], f"{where}.json") if "json" in content else {}
         feature, mirror = _read_features(content["npy"], f"{where}.npy") if "npy" in content else (None, None)
+        if "landmarks" in content:
+            facts = {**facts, "landmark_image": content["landmarks"]}
         label = person = None
         if self._by_class:
             label = _read_class(content["cls"], f"{where}.cls")
@@ -142,7 +159,7 @@ class TarReader(FaceReader):
             person = next(named, str(label))
         elif self._by_folder:
             person, label = _folder(sample.key), self._indexed().folders[position]
-        image = next(data for name, data in content.items() if name in IMAGE_ENDINGS)
+        image = next((data for name, data in content.items() if name in IMAGE_ENDINGS), b"")
         return FaceRecord(sample.key, image, where, label, person, feature, mirror, facts)
 
     def _indexed(self) -> _Index:
