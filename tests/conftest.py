@@ -10,6 +10,8 @@ import pytest
 
 from vec2face.fileio.atomic import write_json
 
+pytest_plugins = ["tests.servers.fixtures"]
+
 if TYPE_CHECKING:
     from vec2face.models.embedders.base import FaceEmbedder
 

@@ -1,17 +1,15 @@
 """The known weights and files: what they are, where they come from, under which terms. No torch here."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from vec2face.contracts import InputContract
 from vec2face.errors import WeightsError
+from vec2face.home import home_folder
 
 Kind = Literal["generator", "embedder", "pose", "identities", "dataset"]
 Tier = Literal["embedded", "published"]
-
-CACHE_VARIABLE = "VEC2FACE_HOME"
 
 # The checkpoint formats that can be imported and exported, and where such files come from; see `checkpoints.formats`.
 FORMAT_NOTES = {
@@ -85,9 +83,8 @@ class WeightsEntry:
 
 
 def cache_folder() -> Path:
-    """Where pulled files live: `weights` under the folder named by VEC2FACE_HOME, or under ~/.cache/vec2face."""
-    home = os.environ.get(CACHE_VARIABLE)
-    return (Path(home) if home else Path.home() / ".cache" / "vec2face") / "weights"
+    """Where pulled files live: `weights` in `home_folder()`."""
+    return home_folder() / "weights"
 
 
 def find_entry(name: str) -> WeightsEntry:

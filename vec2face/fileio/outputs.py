@@ -5,6 +5,7 @@ from pathlib import Path
 
 from vec2face.errors import InputError
 from vec2face.fileio.atomic import explain_os_error
+from vec2face.fileio.location import Location
 
 
 def require_new(path: Path, *, overwrite: bool) -> None:
@@ -23,11 +24,14 @@ def require_new(path: Path, *, overwrite: bool) -> None:
     require_writable(path.resolve().parent, output=path)
 
 
-def require_writable(folder: Path, *, output: Path) -> None:
+def require_writable(folder: Location, *, output: Location) -> None:
     """Raise `StorageError`, naming `output`, unless a file can be written in `folder`, which need not exist yet.
 
     The nearest folder that exists above it is tried; nothing is left there.
     """
+    if not isinstance(folder, Path):
+        folder.require_writable()
+        return
     folder = folder.resolve()
     while not folder.exists():
         folder = folder.parent
