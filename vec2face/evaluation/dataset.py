@@ -39,6 +39,7 @@ class ImageRecord:
         image: index of the image within its identity.
         sigma: strength of the perturbation of the identity's vector, in the generator's sigma units.
         data: the encoded image (JPEG, PNG or WebP bytes).
+        person: name of the identity; "" where it has none.
     """
 
     key: str
@@ -46,6 +47,7 @@ class ImageRecord:
     image: int
     sigma: float
     data: bytes
+    person: str = ""
 
 
 class DatasetReader:
@@ -116,6 +118,21 @@ class DatasetReader:
             found |= {m["key"]: _parse(path, m) for m in _samples(path) if m["key"] in keys}
             if missing := sorted(keys - found.keys()):
                 raise DatasetError(f"{path} holds no image {missing[0]!r}; run `vec2face verify` on the dataset.")
+        return found
+
+    def fetch_rows(self, rows: Iterable[int]) -> dict[int, ImageRecord]:
+        """Read chosen images by their position in file order, shards after each other. Raises `DatasetError`."""
+        wanted = set(rows)
+        found: dict[int, ImageRecord] = {}
+        start = 0
+        for shard in self.shards:
+            here = {row - start for row in wanted if start <= row < start + shard.count}
+            if here:
+                samples = enumerate(_samples(shard.path))
+                found |= {start + place: _parse(shard.path, members) for place, members in samples if place in here}
+            start += shard.count
+        if missing := sorted(wanted - found.keys()):
+            raise DatasetError(f"{self.folder} holds no image at {missing[0]}; run `vec2face verify` on the dataset.")
         return found
 
     def images_of_each_identity(self) -> NDArray[np.int64]:
@@ -195,6 +212,7 @@ def _parse(path: Path, members: dict[str, Any]) -> ImageRecord:
             image=int(facts["image"]),
             sigma=float(facts["sigma"]),
             data=members["image"],
+            person=str(facts.get("identity_name", "")),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise DatasetError(
