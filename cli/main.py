@@ -23,6 +23,7 @@ COMMANDS = {
     "identities": ("vec2face_cli.identities:identities", "Make and inspect banks of identity vectors."),
     "recipes": ("vec2face_cli.recipes:recipes", "List, show, copy and validate the shipped recipes."),
     "steer": ("vec2face_cli.steer:steer", "Steer images of given people to pose, light and other attributes."),
+    "study": ("vec2face_cli.study:study", "Train recognisers on several datasets and tabulate what moves accuracy."),
     "train": ("vec2face_cli.train:train", "Train an embedder or a generator."),
     "verify": ("vec2face_cli.verify:verify", "Re-hash a dataset and name what is damaged."),
     "weights": ("vec2face_cli.weights:weights", "List, pull, import and export network weights."),

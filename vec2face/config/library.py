@@ -26,6 +26,7 @@ KINDS: Mapping[str, str] = {
     "train_recognizer": "vec2face.config.recognition:RecognizerRecipe",
     "distill_generator": "vec2face.config.distillation:DistillRecipe",
     "ablation": "vec2face.config.ablation:AblationRecipe",
+    "study": "vec2face.config.study:StudyRecipe",
 }
 
 _PACKAGE = "vec2face_recipes"

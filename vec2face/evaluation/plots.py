@@ -1,7 +1,8 @@
 """Plots of audits and evaluations as PNG files, drawn without pyplot, so that no global state is touched."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -116,6 +117,37 @@ def plot_comparison(path: Path, values: Mapping[str, tuple[float, bool]], *, lab
     axes.set_xlabel(f"{label}, %")
     axes.tick_params(labelsize=7)
     axes.spines[["top", "right"]].set_visible(False)
+    _save(figure, path)
+
+
+@dataclass(frozen=True)
+class SizedAccuracy:
+    """A point of an accuracy curve: verification set, images trained on, accuracy and its interval, in [0, 1]."""
+
+    name: str
+    images: int
+    accuracy: float
+    low: float
+    high: float
+
+
+def plot_accuracy_by_size(path: Path, points: Sequence[SizedAccuracy], *, title: str) -> None:
+    """Accuracy on each set against the number of images trained on, with intervals. Raises `StorageError`."""
+    figure, axes = _axes(title)
+    names = list(dict.fromkeys(point.name for point in points))
+    for name, color in zip(names, [GENUINE, IMPOSTOR, INK] * len(names), strict=False):
+        own = sorted((point for point in points if point.name == name), key=lambda point: point.images)
+        sizes = [point.images for point in own]
+        values = np.array([[point.accuracy, point.low, point.high] for point in own]).T * 100
+        bars = np.maximum(np.stack([values[0] - values[1], values[2] - values[0]]), 0)
+        axes.errorbar(sizes, values[0], yerr=bars, fmt="o", color=color, markersize=4, capsize=2, linewidth=1.0)
+        at = sorted(set(sizes))
+        means = [float(np.mean([v for size, v in zip(sizes, values[0], strict=True) if size == one])) for one in at]
+        axes.plot(at, means, color=color, linewidth=1.6, label=name)
+    axes.set_xscale("log")
+    axes.set_xlabel("images trained on")
+    axes.set_ylabel("accuracy, %")
+    axes.legend(frameon=False, fontsize=8.5, loc="lower right")
     _save(figure, path)
 
 
