@@ -13,6 +13,7 @@ from typing import IO
 
 from vec2face.errors import InputError
 from vec2face.fileio.atomic import atomic_write
+from vec2face.fileio.location import Location
 
 # An archive ends with two blocks of zeros; a file cut off between two members is recognised by their absence.
 _END_OF_ARCHIVE = 2 * tarfile.BLOCKSIZE
@@ -33,7 +34,7 @@ class _HashingWriter(io.RawIOBase):
         return self._stream.write(data)
 
 
-def write_tar(path: Path, members: Iterable[tuple[str, bytes]]) -> str:
+def write_tar(path: Location, members: Iterable[tuple[str, bytes]]) -> str:
     """Write a ustar archive atomically: the given order, mtime 0, uid and gid 0, no owner names, mode 0644.
 
     Args:
@@ -145,7 +146,7 @@ def _ends_with_zero_blocks(stream: IO[bytes], size: int) -> bool:
     return stream.read() == bytes(_END_OF_ARCHIVE)
 
 
-def _require_safe_name(name: str, path: Path) -> None:
+def _require_safe_name(name: str, path: Location) -> None:
     parts = name.replace("\\", "/").split("/")
     drive = len(parts[0]) == 2 and parts[0].endswith(":")
     if not name or "\0" in name or parts[0] == "" or drive or ".." in parts:

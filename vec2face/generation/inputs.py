@@ -1,13 +1,14 @@
 """Find what a recipe asks for - the generator and the identity bank - and make the plan."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from vec2face.checkpoints import digest, load_generator
 from vec2face.config.generation import GenerateRecipe
 from vec2face.errors import ContractError, DatasetError, InputError
 from vec2face.fileio.atomic import sha256_file
+from vec2face.fileio.location import Location
+from vec2face.fileio.mirror import local_file
 from vec2face.generation.bank_digest import content_digest
 from vec2face.generation.folder import DatasetFolder, check_destination, read_description
 from vec2face.generation.plan import BankFacts, GeneratorFacts, Plan, make_plan
@@ -23,7 +24,7 @@ from vec2face.progress import ProgressReporter, SilentProgress
 
 
 def prepare(
-    recipe: GenerateRecipe, out: Path, *, progress: ProgressReporter | None = None
+    recipe: GenerateRecipe, out: Location, *, progress: ProgressReporter | None = None
 ) -> tuple[Plan, IdentityBank]:
     """Check the destination, read the generator's facts, find or sample the identities, and plan.
 
@@ -182,7 +183,7 @@ def _kept_bank(
     if not folder.identities.is_file():
         return None
     try:
-        bank = IdentityBank.load(folder.identities)
+        bank = IdentityBank.load(local_file(folder.identities))
     except (InputError, DatasetError):
         return None
     digests = {recorded["sha256"], *(round_.bank_before for round_ in rounds[-1:])}

@@ -52,7 +52,8 @@ def write_metadata(folder: DatasetFolder, shards: int, on_shard: Callable[[], No
 def metadata_problem(folder: DatasetFolder, rows: int) -> str | None:
     """Say what is wrong with the table, or None if it has `rows` rows and every column of `SCHEMA`."""
     try:
-        facts = pq.read_metadata(folder.metadata)
+        with folder.metadata.open("rb") as stream:
+            facts = pq.read_metadata(stream)
     except FileNotFoundError:
         return "missing"
     except (OSError, pa.ArrowException) as error:

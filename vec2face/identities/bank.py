@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from vec2face.contracts import require_same_width
 from vec2face.errors import InputError
 from vec2face.fileio.atomic import atomic_write, canonical_json, sha256_file
+from vec2face.fileio.location import Location
 
 BANK_FORMAT = "vec2face-bank/1"
 METADATA_KEY = "identity_bank"
@@ -73,7 +74,7 @@ class IdentityBank:
         """Raise `ContractError` unless the vectors have `width` features, as `other` needs."""
         require_same_width("the identity bank", self.width, other, width)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Location) -> None:
         """Write the bank atomically, without a copy of it in memory. Raises `StorageError` if that is not possible."""
         document = {"format": BANK_FORMAT, "ids": list(self.ids), "provenance": self.provenance}
         metadata = {METADATA_KEY: canonical_json(document).decode()}
