@@ -16,7 +16,7 @@ _FORMS = "CSV with the columns x,y, or JSON [[x, y], ...]"
 
 
 def read_points(path: Path) -> np.ndarray:
-    """Return the five landmarks of a file, float64 `(5, 2)` pixels: eyes, nose, mouth corners, the picture's left first.
+    """Return five landmarks, float64 `(5, 2)` pixels: eyes, nose, mouth corners, the picture's left first.
 
     A `.csv` file has the columns `x` and `y` and five rows; a `.json` file is a list of five pairs.
 

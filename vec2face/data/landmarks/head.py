@@ -11,9 +11,9 @@ Heads are small beside their distance from the camera, so a scaled orthographic 
 
 The five points are the rigid head that explains the landmarks of real photographs best: a factorisation under that
 projection (Tomasi & Kanade, 1992) of five-point landmarks (MTCNN) in 1,478 photographs of UTKFace and their mirror
-images, spread evenly over yaw. It leaves two things open, which are set by convention: the eyes are 63 mm apart, and the
-median photograph has a pitch of 0. Eyes, nose and mouth of a person differ from the generic head's, and an open mouth
-moves its corners: an angle is good to some degrees for one person, and better in the mean.
+images, spread evenly over yaw. It leaves two things open, which are set by convention: the eyes are 63 mm apart, and
+the median photograph has a pitch of 0. Eyes, nose and mouth of a person differ from the generic head's, and an open
+mouth moves its corners: an angle is good to some degrees for one person, and better in the mean.
 """
 
 from dataclasses import dataclass

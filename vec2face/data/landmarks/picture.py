@@ -1,8 +1,8 @@
 """Landmark pictures: what a pose-conditioned generator (Vec2Face+, arXiv 2507.17192) sees of a pose. No torch here.
 
 Known of the published network: it takes RGB pictures of 112x112 pixels in the frame of the aligned crop, scaled to
-[-1, 1]. Not known: how many landmarks they show and how these are drawn; the published code reads ready pictures. So the
-style is the user's to set, and the published weights are best given pictures of the kind they were trained with.
+[-1, 1]. Not known: how many landmarks they show and how these are drawn; the published code reads ready pictures. So
+the style is the user's to set, and the published weights are best given pictures of the kind they were trained with.
 """
 
 import numpy as np
