@@ -40,6 +40,7 @@ class ImageRecord:
         sigma: strength of the perturbation of the identity's vector, in the generator's sigma units.
         data: the encoded image (JPEG, PNG or WebP bytes).
         person: name of the identity; "" where it has none.
+        pixels: the image itself, (112, 112, 3) uint8 RGB, where a set holds it decoded; else None.
     """
 
     key: str
@@ -48,6 +49,7 @@ class ImageRecord:
     sigma: float
     data: bytes
     person: str = ""
+    pixels: NDArray[np.uint8] | None = None
 
 
 class DatasetReader:

@@ -6,8 +6,11 @@ into ranges of images.
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
+import numpy as np
+
+from vec2face.data.facepack import FacePack
 from vec2face.data.readers import FaceReader, FaceRecord, open_reader
 from vec2face.data.readers.base import People
 from vec2face.errors import InputError
@@ -16,6 +19,8 @@ from vec2face.fileio.atomic import fingerprint
 
 IMAGES_PER_RANGE = 1000
 _LARGEST_LABEL = 2**31 - 2
+
+Part = Literal["all", "training", "held-out"]
 
 
 class AuditedSet(Protocol):
@@ -58,7 +63,7 @@ class ForeignSet:
     def __init__(self, source: str, *, report: Path, people: People = "auto") -> None:
         self.reader: FaceReader = open_reader(source, people=people)
         self.report_folder = report
-        self.images = len(self.reader)
+        self.images, self.labelled = len(self.reader), self.reader.labelled
         content = fingerprint({"files": list(self.reader.files()), "people": people})
         starts = range(0, self.images, IMAGES_PER_RANGE)
         self.shards = tuple(
@@ -94,19 +99,82 @@ class ForeignSet:
         return _record(record, position, number)
 
 
+class PackSet:
+    """The faces of a pack, all of them or a part.
+
+    Args:
+        folder: of the pack.
+        report: folder for what is measured.
+        part: "training" leaves out the faces that training never saw, "held-out" takes those alone.
+
+    Raises:
+        InputError: there is no pack, or no such faces in it.
+    """
+
+    def __init__(self, folder: Path, *, report: Path, part: Part = "all") -> None:
+        self._pack = FacePack.load(folder)
+        chosen = {"all": self._pack.holdout | True, "training": ~self._pack.holdout, "held-out": self._pack.holdout}
+        self._rows = np.flatnonzero(chosen[part])
+        if not len(self._rows):
+            raise InputError(f"the face pack {folder} has no {part} faces.")
+        self.report_folder, self.images = report, len(self._rows)
+        content = fingerprint({"pack": self._pack.facts, "part": part})
+        starts = range(0, self.images, IMAGES_PER_RANGE)
+        self.shards = tuple(
+            Shard(Path(f"{start:09d}"), min(IMAGES_PER_RANGE, self.images - start), content, 0) for start in starts
+        )
+        groups = [self._pack.groups[row] for row in self._rows]
+        names = {name: number for number, name in enumerate(dict.fromkeys(filter(None, groups)))}
+        self.labelled = bool(names)
+        # Faces of nobody known come after the people, each by itself.
+        self._labels = [names[group] if group else len(names) + at for at, group in enumerate(groups)]
+        self._numbers = _count_up(self._labels)
+
+    def records(self, shard: Shard) -> Iterator[ImageRecord]:
+        """Yield the images of a range."""
+        start = int(shard.path.name)
+        yield from (self._record(place) for place in range(start, start + shard.count))
+
+    def fetch_rows(self, rows: Iterable[int]) -> dict[int, ImageRecord]:
+        """Read chosen images by position."""
+        return {row: self._record(row) for row in sorted(set(rows))}
+
+    def _record(self, place: int) -> ImageRecord:
+        row = self._rows[place]
+        return ImageRecord(
+            key=self._pack.names[row],
+            identity=self._labels[place],
+            image=self._numbers[place],
+            sigma=0.0,
+            data=b"",
+            person=self._pack.groups[row],
+            pixels=np.asarray(self._pack.images[row]),
+        )
+
+
+def _count_up(labels: list[int]) -> list[int]:
+    """Number the occurrences of each label."""
+    seen: dict[int, int] = {}
+    numbers = []
+    for label in labels:
+        numbers.append(seen.get(label, 0))
+        seen[label] = numbers[-1] + 1
+    return numbers
+
+
 def _record(record: FaceRecord, position: int, number: int) -> ImageRecord:
     label = position if record.label is None else record.label
     if label > _LARGEST_LABEL:
         raise InputError(f"{record.where} has the label {label}; labels above {_LARGEST_LABEL} cannot be audited.")
-    person = record.person if record.person is not None else record.key
+    person = record.person or ""
     return ImageRecord(record.key, label, number, 0.0, record.data, person)
 
 
-def open_audited(source: str, *, report: Path | None, people: People) -> DatasetReader | ForeignSet:
+def open_audited(source: str, *, report: Path | None, people: People) -> DatasetReader | ForeignSet | PackSet:
     """Open what is to be audited.
 
     Args:
-        source: a dataset of this toolkit, or anything `open_reader` opens.
+        source: a dataset of this toolkit, a face pack, or anything `open_reader` opens.
         report: folder for the report of a foreign set; a dataset keeps its own.
         people: whether folders of a foreign set name people.
 
@@ -127,4 +195,20 @@ def open_audited(source: str, *, report: Path | None, people: People) -> Dataset
             f"{source} is not a dataset: it has no dataset.json; to audit a set of faces made elsewhere, name a folder "
             "for the report with --out."
         )
+    return open_faces(source, report=report, people=people)
+
+
+def open_faces(source: str, *, report: Path, people: People = "auto", part: Part = "all") -> ForeignSet | PackSet:
+    """Open any set of faces but as the dataset that it may be: a pack, or what `open_reader` opens.
+
+    Args:
+        report: folder for what is measured.
+        people: whether folders name people.
+        part: of a pack.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    if (Path(source) / "index.json").is_file() and (Path(source) / "images.npy").is_file():
+        return PackSet(Path(source), report=report, part=part)
     return ForeignSet(source, report=report, people=people)

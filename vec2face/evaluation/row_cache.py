@@ -154,7 +154,7 @@ class RowCache:
 
 def decode_face(record: ImageRecord) -> Pixels:
     """Decode an image to (112, 112, 3) uint8 RGB. Raises `DatasetError` for another size."""
-    pixels = decode_image(record.data, where=record.key)
+    pixels = decode_image(record.data, where=record.key) if record.pixels is None else record.pixels
     if pixels.shape != (IMAGE_SIZE, IMAGE_SIZE, 3):
         raise DatasetError(
             f"image {record.key} is {pixels.shape[1]}x{pixels.shape[0]}, not {IMAGE_SIZE}x{IMAGE_SIZE}; align faces to "

@@ -1,0 +1,92 @@
+"""Hashes that hardly change with a picture's encoding, and pairs that are those of all comparisons."""
+
+import numpy as np
+import pytest
+
+from vec2face.evaluation import perceptual_hash
+from vec2face.evaluation.embeddings import EmbeddedImages
+from vec2face.evaluation.near_duplicates import NEAR_BITS, NEAR_COSINE, find_near_duplicates
+from vec2face.evaluation.perceptual_hash import close_pairs, distances, hash_images
+from vec2face.fileio.images import decode_image, encode_image
+from vec2face.progress import SilentProgress
+
+
+def recoded(picture, quality):
+    return decode_image(encode_image(picture, format="jpeg", quality=quality), where="test")
+
+
+@pytest.fixture
+def pictures():
+    """Smooth random pictures: noise of 14x14, enlarged."""
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (12, 14, 14, 3), dtype=np.uint8)
+    return coarse.repeat(8, 1).repeat(8, 2)
+
+
+def test_recompressed_relit_and_mirrored_pictures_hash_alike_and_others_do_not(pictures):
+    plain, mirrored = hash_images(pictures)
+    again, _ = hash_images(np.stack([recoded(picture, 50) for picture in pictures]))
+    assert distances(plain, again).max() <= 4
+    darker, _ = hash_images((pictures * 0.8).astype(np.uint8))
+    assert distances(plain, darker).max() <= 4
+    flipped, back = hash_images(np.ascontiguousarray(pictures[:, :, ::-1]))
+    assert (flipped == mirrored).all()
+    assert (back == plain).all()
+    others = distances(plain[:, None], plain[None])[~np.eye(12, dtype=bool)]
+    assert others.min() > 12
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_close_pairs_are_those_of_all_comparisons(monkeypatch, bfloat16):
+    made = perceptual_hash.CoarseUnits
+
+    class Fixed(made):
+        @classmethod
+        def of(cls, vectors):
+            return made.of(vectors, bfloat16=bfloat16)
+
+    monkeypatch.setattr(perceptual_hash, "CoarseUnits", Fixed)
+    monkeypatch.setattr(perceptual_hash, "_ROWS", 16)
+    monkeypatch.setattr(perceptual_hash, "_COLUMNS", 24)
+    rng = np.random.default_rng(1)
+    hashes, mirrored = rng.integers(0, 2**64, (2, 60), dtype=np.uint64)
+    hashes[50], mirrored[20] = hashes[3] ^ np.uint64(0b1011), hashes[44]
+    found = [np.stack(block) for block in close_pairs(hashes, mirrored, bits=22)]
+    pairs = sorted(map(tuple, np.concatenate(found, axis=1).T.tolist()))
+    expected = []
+    for i in range(60):
+        for j in range(i + 1, 60):
+            bits = min((int(hashes[i]) ^ int(hashes[j])).bit_count(), (int(mirrored[i]) ^ int(hashes[j])).bit_count())
+            if bits <= 22:
+                expected.append((i, j, bits))
+    assert pairs == expected
+    assert (3, 50, 3) in pairs
+    assert (20, 44, 0) in pairs
+
+
+def test_a_pair_needs_both_a_near_hash_and_a_near_embedding(pictures):
+    plain, mirrored = hash_images(pictures)
+    plain[5], plain[7], plain[9] = plain[1], plain[2] ^ np.uint64(1), plain[3]
+    vectors = np.eye(12, 16, dtype=np.float32)
+    vectors[5], vectors[7] = vectors[1] * 2, vectors[2] + 0.1 * vectors[3]  # 9 shares the hash of 3 alone
+    labels = np.array([0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 2, 2], np.int32)
+    embedded = EmbeddedImages(vectors, np.arange(12), labels, np.arange(12), np.zeros(12), np.zeros(12, np.int64))
+    found = find_near_duplicates(embedded, plain, mirrored, progress=SilentProgress())
+    assert list(zip(found.first.tolist(), found.second.tolist(), found.bits.tolist(), strict=True)) == [
+        (1, 5, 0),
+        (2, 7, 1),
+    ]
+    assert found.across.tolist() == [True, True]
+    assert np.flatnonzero(found.surplus).tolist() == [5, 7]
+    assert (found.cosine >= NEAR_COSINE).all()
+    assert (found.bits <= NEAR_BITS).all()
+    assert found.facts()["images"] == 4
+
+
+def test_without_pairs_there_is_nothing(pictures):
+    embedded = EmbeddedImages(
+        np.eye(12, dtype=np.float32), np.arange(12), np.arange(12), np.arange(12), np.zeros(12), np.zeros(12, np.int64)
+    )
+    found = find_near_duplicates(embedded, *hash_images(pictures), progress=SilentProgress())
+    assert found.facts()["pairs"] == 0
+    assert len(found.first) == 0

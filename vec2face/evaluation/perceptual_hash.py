@@ -1,0 +1,81 @@
+"""A perceptual hash of a picture: 64 bits that recompression, resizing and slight changes of light leave mostly alike.
+
+The signs of the picture's low frequencies around their median (the DCT hash of Zauner, "Implementation and benchmarking
+of perceptual image hash functions", 2010): luma, shrunk to 32x32, its discrete cosine transform, frequencies 1 to 8 in
+both directions. Aligned faces share much of their low frequencies, so near hashes alone do not make two pictures one.
+"""
+
+from collections.abc import Callable, Iterator
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vec2face.identities.coarse import CoarseUnits
+from vec2face.identities.cosine import unit_rows
+
+BITS = 64
+_SIDE, _FREQUENCIES = 32, slice(1, 9)
+_ROWS, _COLUMNS = 1024, 8192
+
+Hashes = NDArray[np.uint64]
+
+
+def hash_images(pixels: NDArray[np.uint8]) -> tuple[Hashes, Hashes]:
+    """Hash pictures (N, H, W, 3) uint8 RGB and their mirror images: two arrays (N,) uint64."""
+    plain, mirrored = [], []
+    for picture in pixels:
+        grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
+        small = cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+        plain.append(_bits(small))
+        mirrored.append(_bits(np.ascontiguousarray(small[:, ::-1])))
+    return _packed(plain), _packed(mirrored)
+
+
+def distances(first: Hashes, second: Hashes) -> NDArray[np.int64]:
+    """How many bits differ, for each pair of hashes."""
+    return np.bitwise_count(first ^ second).astype(np.int64)
+
+
+def close_pairs(
+    hashes: Hashes, mirrored: Hashes, *, bits: int, on_rows: Callable[[int], None] | None = None
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield every pair of pictures whose hashes differ by at most `bits`, directly or after mirroring one; exact.
+
+    As vectors of signs, two hashes that differ in h bits have the cosine 1 - h/32, so a matrix product finds them.
+
+    Yields:
+        First and second position (first < second) and the number of bits, a block at a time.
+    """
+    count = len(hashes)
+    stored = CoarseUnits.of(_signs(hashes))
+    low = np.float32(1 - 2 * bits / BITS - 1 / BITS)  # half a bit of room for rounding
+    for start in range(0, count, _ROWS):
+        stop = min(start + _ROWS, count)
+        queries = [stored.queries(unit_rows(_signs(side[start:stop]))) for side in (hashes, mirrored)]
+        for column in range(start, count, _COLUMNS):
+            end = min(column + _COLUMNS, count)
+            found = [np.stack(stored.cosines(side, column, end).reaching(low)) for side in queries]
+            pairs = np.unique(np.concatenate(found, axis=1), axis=1) + np.array([[start], [column]])
+            first, second = pairs[:, pairs[0] < pairs[1]]
+            differing = np.minimum(distances(hashes[first], hashes[second]), distances(mirrored[first], hashes[second]))
+            close = differing <= bits
+            if close.any():
+                yield first[close], second[close], differing[close]
+        if on_rows is not None:
+            on_rows(stop - start)
+
+
+def _bits(small: NDArray[np.float32]) -> NDArray[np.bool_]:
+    low = cv2.dct(small)[_FREQUENCIES, _FREQUENCIES]
+    bits: NDArray[np.bool_] = (low > np.median(low)).ravel()
+    return bits
+
+
+def _packed(bits: list[NDArray[np.bool_]]) -> Hashes:
+    return np.packbits(np.array(bits, bool).reshape(-1, BITS), axis=1).view(">u8").astype(np.uint64).ravel()
+
+
+def _signs(hashes: Hashes) -> NDArray[np.float32]:
+    octets = hashes.astype(">u8").view(np.uint8).reshape(-1, BITS // 8)
+    return np.unpackbits(octets, axis=1).astype(np.float32) * 2 - 1
