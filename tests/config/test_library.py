@@ -95,3 +95,32 @@ def test_an_unknown_kind_names_the_kinds() -> None:
 def test_every_kind_has_a_schema() -> None:
     for kind in library.KINDS:
         assert issubclass(library.schema_for(kind), Schema)
+
+
+def test_a_recipe_lays_its_keys_over_those_it_extends(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("extends: demo\nseed: 5\nidentities: {count: 7, rendered: null}\n")
+    (tmp_path / "top.yaml").write_text("extends: base.yaml\nseed: 6\n")
+    values, where = library.recipe_values(str(tmp_path / "top.yaml"), kind="generate")
+    demo = library.find_recipe("generate/demo").values()
+    identities = {**demo["identities"], "count": 7}
+    del identities["rendered"]
+    assert values == {**demo, "seed": 6, "identities": identities}
+    assert where == str(tmp_path / "top.yaml")
+    assert library.validate_file(tmp_path / "top.yaml", kind="generate") == "generate"
+    assert library.validate_file(tmp_path / "base.yaml") == "generate"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("extends: nothing\nseed: 1\n", "no shipped recipe is called 'nothing'"),
+        ("extends: pack/embedded\nseed: 1\n", "no shipped recipe is called 'pack/embedded'"),
+        ("extends: absent.yaml\nseed: 1\n", r"cannot read the recipe .*absent\.yaml"),
+        ("extends: [demo]\nseed: 1\n", r"must be the name of a recipe or a file, not \['demo'\]"),
+        ("extends: mine.yaml\nseed: 1\n", "extends this recipe in turn"),
+    ],
+)
+def test_what_cannot_be_extended_is_told(tmp_path: Path, text: str, problem: str) -> None:
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=problem):
+        library.recipe_values(str(tmp_path / "mine.yaml"), kind="generate")

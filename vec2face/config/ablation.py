@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from vec2face.config.base import Schema, parse
+from vec2face.config.base import Schema, merged, parse
 from vec2face.config.library import recipe_values
 from vec2face.config.training import GeneratorRecipe
 from vec2face.errors import ConfigError
@@ -63,20 +63,6 @@ class Trial:
     name: str
     purpose: str
     recipe: GeneratorRecipe
-
-
-def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay changes over nested values; null takes a key out (JSON merge patch, RFC 7396)."""
-    result = dict(values)
-    for key, change in changes.items():
-        if change is None:
-            result.pop(key, None)
-        elif isinstance(change, Mapping):
-            old = result.get(key)
-            result[key] = merged(old if isinstance(old, Mapping) else {}, change)
-        else:
-            result[key] = change
-    return result
 
 
 def trials(ablation: AblationRecipe) -> tuple[Trial, ...]:

@@ -47,6 +47,20 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
+def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay changes over nested values; null takes a key out (JSON merge patch, RFC 7396)."""
+    result = dict(values)
+    for key, change in changes.items():
+        if change is None:
+            result.pop(key, None)
+        elif isinstance(change, Mapping):
+            old = result.get(key)
+            result[key] = merged(old if isinstance(old, Mapping) else {}, change)
+        else:
+            result[key] = change
+    return result
+
+
 def _describe(error: ValidationError, schema: type[Schema], where: str) -> str:
     lines = []
     problems = error.errors()

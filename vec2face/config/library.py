@@ -1,6 +1,8 @@
 """The library of shipped recipes: YAML files by kind, found in a wheel and in an editable install alike.
 
 A recipe's kind is the top folder it stands in (`generate/demo.yaml` is of kind "generate"); each kind has one schema.
+A recipe may begin where another of its kind ends: `extends: NAME` takes the keys of a shipped recipe, or of a file
+beside it, and lays its own over them; null takes a key out.
 """
 
 import importlib
@@ -13,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from vec2face.config.base import Schema, SchemaT, parse, read_yaml
+from vec2face.config.base import Schema, SchemaT, merged, parse, read_yaml
 from vec2face.errors import ConfigError
 from vec2face.fileio.atomic import write_text
 
@@ -31,6 +33,8 @@ KINDS: Mapping[str, str] = {
 
 _PACKAGE = "vec2face_recipes"
 _SUFFIX = ".yaml"
+_SUFFIXES = (".yaml", ".yml")
+EXTENDS = "extends"
 
 
 @dataclass(frozen=True)
@@ -58,9 +62,8 @@ class ShippedRecipe:
         return _header(self.text).split("\n", 1)[0].strip()
 
     def values(self) -> dict[str, Any]:
-        """The recipe's keys and values, unchecked."""
-        values: dict[str, Any] = yaml.safe_load(self.text)
-        return values
+        """The recipe's keys and values, with those it extends, unchecked. Raises `ConfigError` if that is not there."""
+        return _extended(yaml.safe_load(self.text), kind=self.kind, where=self.name, folder=None)
 
     def parse(self) -> Schema:
         """Validate the recipe. Raises `ConfigError`, naming every problem."""
@@ -110,7 +113,7 @@ def find_recipe(name: str, *, kind: str | None = None) -> ShippedRecipe:
 
 
 def recipe_values(reference: str, *, kind: str) -> tuple[dict[str, Any], str]:
-    """Read a recipe's keys and values, unchecked, from a YAML file or by the name of a shipped recipe.
+    """Read a recipe's keys and values, unchecked, from a YAML file or by the name of a shipped recipe, as extended.
 
     A reference that ends in .yaml or .yml, or names an existing file, is a file; anything else is a shipped name.
 
@@ -121,8 +124,8 @@ def recipe_values(reference: str, *, kind: str) -> tuple[dict[str, Any], str]:
         ConfigError: there is no such recipe, or it is no YAML mapping.
     """
     path = Path(reference)
-    if path.suffix in (".yaml", ".yml") or path.is_file():
-        return read_yaml(path), str(path)
+    if path.suffix in _SUFFIXES or path.is_file():
+        return _extended(read_yaml(path), kind=kind, where=str(path), folder=path.parent), str(path)
     recipe = find_recipe(reference, kind=kind)
     return recipe.values(), recipe.name
 
@@ -164,8 +167,37 @@ def validate_file(path: Path, *, kind: str | None = None) -> str:
     """
     values = read_yaml(path)
     kind = kind or _guess_kind(values, path)
-    parse(schema_for(kind), values, where=str(path))
+    schema = schema_for(kind)
+    parse(schema, _extended(values, kind=kind, where=str(path), folder=path.parent), where=str(path))
     return kind
+
+
+def _extended(
+    values: Mapping[str, Any], *, kind: str, where: str, folder: Path | None, seen: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Lay values over those of the recipe they extend, if any.
+
+    Args:
+        values: of one recipe.
+        kind: its kind, and that of what it extends.
+        where: the recipe's name, for messages.
+        folder: where a file name among them starts; None for a shipped recipe, which extends shipped ones alone.
+        seen: what was extended on the way here.
+    """
+    own = {key: value for key, value in values.items() if key != EXTENDS}
+    if EXTENDS not in values:
+        return own
+    reference = values[EXTENDS]
+    if not isinstance(reference, str) or not reference:
+        raise ConfigError(f"{where}: {EXTENDS}: must be the name of a recipe or a file, not {reference!r}")
+    is_file = folder is not None and Path(reference).suffix in _SUFFIXES
+    path = folder / reference if folder is not None else Path(reference)
+    name = str(path.resolve()) if is_file else find_recipe(reference, kind=kind).name
+    if name in seen:
+        raise ConfigError(f"{where}: {EXTENDS}: {reference!r} extends this recipe in turn; let one of them stand alone")
+    below = read_yaml(path) if is_file else yaml.safe_load(find_recipe(reference, kind=kind).text)
+    base = _extended(below, kind=kind, where=name, folder=path.parent if is_file else None, seen=(*seen, name))
+    return merged(base, own)
 
 
 def _kind_of(schema: type[Schema]) -> str:
