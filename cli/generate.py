@@ -1,9 +1,12 @@
 """`vec2face generate`: make a dataset from a recipe, options, or both."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
+
+from vec2face.fileio.location import Location
+from vec2face_cli.locations import LOCATION
 
 
 class SigmaShareType(click.ParamType):
@@ -19,13 +22,16 @@ class SigmaShareType(click.ParamType):
             self.fail(f"{value!r} is not SIGMA:SHARE, such as 0.3:40", param, ctx)
 
 
+REPAIR_ROUNDS = 5
 COUNT = click.IntRange(min=1)
 FILE = click.Path(path_type=Path)
 
 
 @click.command(short_help="Generate a dataset of people who do not exist.")
 @click.argument("recipe", required=False)
-@click.option("--out", type=FILE, required=True, help="Folder of the dataset: new, empty, or one to be continued.")
+@click.option(
+    "--out", type=LOCATION, required=True, help="Folder or URL of the dataset: new, empty, or one to be continued."
+)
 @click.option("--name", help="Name of the dataset, for its card.")
 @click.option("--seed", type=int, help="Seed of every draw.")
 @click.option("--weights", metavar="REF", help="Generator: a registry name, a folder, or a hub id.")
@@ -46,6 +52,11 @@ FILE = click.Path(path_type=Path)
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), help="Where images are rendered.")
 @click.option("--batch-size", type=COUNT, help="Images rendered together.")
 @click.option("--threads-per-worker", type=COUNT, help="CPU threads of each process.")
+@click.option(
+    "--check",
+    type=click.Choice(["content", "size"]),
+    help="How finished shards are told from damaged ones when going on.  [default: content; size behind a URL]",
+)
 @click.option("--workers", type=COUNT, help="Processes; by default one per CPU core, or one per GPU.")
 @click.option(
     "--audit",
@@ -54,11 +65,15 @@ FILE = click.Path(path_type=Path)
     show_default=True,
     help="Measure the finished dataset and write its report and card, or leave that to `vec2face audit`.",
 )
+@click.option("--audit-embedder", metavar="REF", help="Embedder that the audit measures with.")
+@click.option("--second-embedder", metavar="REF", help="Another, independent one for the audit.")
+@click.option("--repair", is_flag=True, help="Draw identities that fail the audit again, until none fails.")
+@click.option("--repair-rounds", type=COUNT, help=f"Most rounds of --repair in all.  [default: {REPAIR_ROUNDS}]")
 @click.option("--weights-card", type=FILE, help="The generator's card.json for the audit, where none is beside it.")
 def generate(
     *,
     recipe: str | None,
-    out: Path,
+    out: Location,
     name: str | None,
     seed: int | None,
     weights: str | None,
@@ -79,18 +94,26 @@ def generate(
     device: str | None,
     batch_size: int | None,
     threads_per_worker: int | None,
+    check: Literal["content", "size"] | None,
     workers: int | None,
     audit: str,
+    audit_embedder: str | None,
+    second_embedder: str | None,
+    repair: bool,
+    repair_rounds: int | None,
     weights_card: Path | None,
 ) -> None:
     """Generate a dataset of people who do not exist.
 
     RECIPE is a YAML file or the name of a shipped recipe; options override it. Without one, a dataset already in
-    --out is continued or repaired with its own recipe, and a new one is made with default values. Naming an origin of
+    --out is continued or mended with its own recipe, and a new one is made with default values. Naming an origin of
     identities (--bank, --from-images, --source) replaces all that the recipe says of them.
 
     A run may be stopped at any moment; the same command goes on where it ended, to the same bytes. Workers change the
     speed, never an image.
+
+    --repair replaces identities that fail the audit (not unique, inconsistent, leaked, ...), renders their shards again
+    and audits again. What was replaced, why and when stands in dataset.json.
 
     \b
     Examples:
@@ -98,12 +121,19 @@ def generate(
       vec2face generate --identities 1000 --images-per-identity 50 --out faces
       vec2face generate --bank mine.safetensors --sigma 0.3:40 --sigma 0.5:40 --sigma 0.7:20 --out faces
       vec2face generate --from-images photos/ --detector yunet.onnx --sigma 0.2:1 --out relatives
-      vec2face generate --out faces                       (continue or repair)
+      vec2face generate demo --out s3://bucket/faces      (see docs/stores.md)
+      vec2face generate --out faces                       (continue or mend)
+      vec2face generate --out faces --repair              (replace identities that fail the audit)
     """
     for option, value in (("--detector", detector), ("--embedder", embedder)):
         if value is not None and not photos:
             raise click.UsageError(f"{option} belongs to --from-images.")
+    if repair and audit == "none":
+        raise click.UsageError("--repair goes by the audit; leave --audit none away.")
+    if repair_rounds is not None and not repair:
+        raise click.UsageError("--repair-rounds belongs to --repair.")
     from vec2face.config.audit import AuditOptions
+    from vec2face.config.base import parse
     from vec2face.generation.recipe import find_recipe
     from vec2face_cli.interruption import kept_when_stopped
     from vec2face_cli.progress import TerminalProgress
@@ -138,9 +168,18 @@ def generate(
     # After the recipe, so that its mistakes are told without loading torch.
     from vec2face.workflow import make_dataset
 
-    options = AuditOptions(device=chosen.compute.device, weights_card=weights_card)
+    measured = {"embedder": audit_embedder, "second_embedder": second_embedder, "weights_card": weights_card}
+    given = {name: value for name, value in measured.items() if value is not None}
+    options = parse(AuditOptions, {"device": chosen.compute.device, **given}, where="options")
     with kept_when_stopped("finished shards are kept"), TerminalProgress() as progress:
         summary = make_dataset(
-            chosen, out, workers=workers, audit=audit == "full", audit_options=options, progress=progress
+            chosen,
+            out,
+            workers=workers,
+            check=check,
+            audit=audit == "full",
+            audit_options=options,
+            repair_rounds=(repair_rounds or REPAIR_ROUNDS) if repair else None,
+            progress=progress,
         )
     click.echo(summary.sentence)

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -10,6 +11,8 @@ from vec2face.config.audit import AuditOptions
 from vec2face.config.generation import GenerateRecipe
 from vec2face.config.model_card import ModelCard, TrainingData, write_model_card
 from vec2face.errors import CardError, InputError
+from vec2face.generation.verify import verify
+from vec2face.identities.sources import PcaSource
 from vec2face.progress import SilentProgress
 from vec2face.workflow import audit_dataset, make_dataset
 
@@ -110,3 +113,64 @@ def test_terms_that_are_unknown_are_told_before_identities_are_sampled(tmp_path,
         make_dataset(uncarded, tmp_path / "d", workers=1, progress=Stages())
     assert seen == []
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def twin_recipe(tmp_path_factory):
+    """Four people by the embedded weights, the third a copy of the first, and eight more in reserve."""
+    vectors = PcaSource().candidates(1, 0, 12).copy()
+    vectors[2] = vectors[0] * 1.0001
+    path = tmp_path_factory.mktemp("twins") / "bank.npy"
+    np.save(path, vectors)
+    return GenerateRecipe.model_validate(
+        {
+            "name": "twins",
+            "identities": {"bank": str(path), "count": 4},
+            "images_per_identity": 4,
+            "variation": {"mixture": [{"sigma": 0.3, "share": 1}]},
+            "shards": {"identities_per_shard": 2},
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def repaired_faces(tmp_path_factory, twin_recipe):
+    out = tmp_path_factory.mktemp("repaired") / "faces"
+    return out, make_dataset(twin_recipe, out, workers=1, repair_rounds=2)
+
+
+def test_a_double_is_replaced_until_nobody_fails_or_the_cap_is_met(repaired_faces):
+    out, summary = repaired_faces
+    rounds = json.loads((out / "dataset.json").read_text())["repairs"]
+    first = {part["identity"]: part["reasons"] for part in rounds[0]["replaced"]}
+    assert first[2][0] == "not unique"
+    assert 0 not in first
+    left = json.loads((out / "report" / "failed_identities.json").read_text())["identities"]
+    assert 2 not in {entry["identity"] for entry in left if "not unique" in entry["reasons"]}
+    assert summary.repair.failing == len(left)
+    assert not left or len(rounds) == 2
+    assert f"replaced in {len(rounds)} rounds" in summary.repair.sentence
+    assert summary.repair.sentence in summary.sentence
+    assert verify(out).whole
+    facts = json.loads((out / "report" / "facts.json").read_text())
+    assert facts["dataset"]["repairs"]["rounds"] == len(rounds)
+    assert "were drawn again" in summary.audit.card.read_text()
+    assert "drawn again" in summary.audit.report.read_text()
+    rows = pq.read_table(out / "metadata.parquet").to_pylist()
+    assert {row["identity_name"] for row in rows if row["identity"] == 2} != {"0000002"}
+    assert all(row["audit_status"] for row in rows)
+
+
+def test_a_repair_is_recorded_and_a_second_run_changes_nothing(repaired_faces, twin_recipe):
+    out, summary = repaired_faces
+    before = {path: path.read_bytes() for path in sorted((out / "shards").iterdir())}
+    again = make_dataset(twin_recipe, out, workers=1, repair_rounds=2)
+    assert again.generation.was_complete
+    assert again.repair.rounds == summary.repair.rounds
+    assert {path: path.read_bytes() for path in sorted((out / "shards").iterdir())} == before
+
+
+def test_a_repair_without_an_audit_is_refused_before_anything_is_made(tmp_path, recipe):
+    with pytest.raises(InputError, match="leave the audit on"):
+        make_dataset(recipe, tmp_path / "faces", audit=False, repair_rounds=1)
+    assert not (tmp_path / "faces").exists()

@@ -1,18 +1,23 @@
 """Whole jobs that join the layers: make a dataset, measure it, document it."""
 
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vec2face.cards import write_card, write_report
 from vec2face.checkpoints import digest
 from vec2face.config.audit import AuditOptions
 from vec2face.config.generation import GenerateRecipe
+from vec2face.errors import InputError
 from vec2face.evaluation.audit import audit as measure_dataset
+from vec2face.evaluation.failures import read_failed
 from vec2face.evaluation.lineage import generator_lineage
+from vec2face.fileio.location import Location
+from vec2face.fileio.mirror import local_folder, send_back
 from vec2face.generation.executor import default_workers
-from vec2face.generation.inputs import prepare
-from vec2face.generation.run import GenerationSummary, generate
+from vec2face.generation.inputs import candidate_source, prepare
+from vec2face.generation.redraw import replace_identities
+from vec2face.generation.repairs import RepairRound
+from vec2face.generation.run import Check, GenerationSummary, generate
 from vec2face.progress import ProgressReporter, SilentProgress
 
 
@@ -26,8 +31,8 @@ class AuditSummary:
     """
 
     facts: dict[str, Any]
-    report: Path
-    card: Path
+    report: Location
+    card: Location
 
     @property
     def verdict(self) -> str:
@@ -43,11 +48,36 @@ class AuditSummary:
 
 
 @dataclass(frozen=True)
+class RepairSummary:
+    """What repairs did to a dataset, in this run and before.
+
+    Attributes:
+        rounds: all rounds so far.
+        failing: identities that still fail.
+        most: the cap on rounds.
+    """
+
+    rounds: tuple[RepairRound, ...]
+    failing: int
+    most: int
+
+    @property
+    def sentence(self) -> str:
+        """What was replaced and what is left, for a terminal."""
+        replaced = sum(len(round_.replaced) for round_ in self.rounds)
+        done = f"Repair: {replaced:,} identities replaced in {len(self.rounds)} rounds"
+        if not self.failing:
+            return f"{done}; none fails now." if self.rounds else "Repair: no identity fails."
+        return f"{done}; {self.failing:,} still fail (the cap is {self.most} rounds; raise it with --repair-rounds)."
+
+
+@dataclass(frozen=True)
 class DatasetSummary:
-    """What `make_dataset` did; `audit` is None where none was asked for."""
+    """What `make_dataset` did; `audit` and `repair` are None where none was asked for."""
 
     generation: GenerationSummary
     audit: AuditSummary | None
+    repair: RepairSummary | None = None
 
     @property
     def sentence(self) -> str:
@@ -60,19 +90,24 @@ class DatasetSummary:
             work = f"{done.rendered_images:,} rendered in {done.seconds:,.0f} s, {rate:,.1f} images/s"
         rejects = f", {done.rejects:,} rejected" if done.rejects else ""
         first = f"{done.out}: {done.images:,} images of {done.identities:,} identities{rejects} ({work})."
-        return first if self.audit is None else f"{first}\n{self.audit.sentence}"
+        return "\n".join([first, *(part.sentence for part in (self.repair, self.audit) if part is not None)])
 
 
 def make_dataset(
     recipe: GenerateRecipe,
-    out: Path,
+    out: Location,
     *,
     workers: int | None = None,
     audit: bool = True,
     audit_options: AuditOptions | None = None,
+    check: Check | None = None,
+    repair_rounds: int | None = None,
     progress: ProgressReporter | None = None,
 ) -> DatasetSummary:
     """Generate a dataset, or finish one, then audit it and write its report and card.
+
+    With `repair_rounds`, identities that fail the audit are drawn again, rendered and audited until none fails, or as
+    often as the dataset has been repaired so many times in all. A stopped repair, run again, ends with the same bytes.
 
     Args:
         recipe: what to make.
@@ -80,33 +115,59 @@ def make_dataset(
         workers: rendering processes; None uses one per CPU core, or one per GPU.
         audit: whether to measure and document the finished dataset.
         audit_options: how; None takes the defaults, on the recipe's device.
+        check: how finished shards are told from damaged ones; see `vec2face.generation.run.generate`.
+        repair_rounds: most rounds of repair, 1 or more, counting earlier runs'; None repairs nothing. Needs `audit`.
         progress: receives every stage.
 
     Raises:
         Vec2FaceError: see `prepare`, `generate` and `audit_dataset`. A generator without a model card is refused before
-            anything is rendered.
+            anything is rendered, and so is the repair of people from photographs.
     """
+    if repair_rounds is not None and not audit:
+        raise InputError("a repair goes by the audit; leave the audit on.")
     progress = progress or SilentProgress()
     options = audit_options or AuditOptions(device=recipe.compute.device)
     if audit:
         # Before anything else: sampling identities may take long, too.
         generator_lineage(recipe.weights, sha256=digest(recipe.weights, kind="generator"), card=options.weights_card)
     plan, bank = prepare(recipe, out, progress=progress)
+    source = None if repair_rounds is None else candidate_source(plan.recipe, plan.generator)
     chosen = workers or default_workers(recipe.compute.device)
-    generation = generate(plan, out, bank=bank, workers=chosen, progress=progress)
-    return DatasetSummary(generation, audit_dataset(out, options, progress=progress) if audit else None)
+    generation = generate(plan, out, bank=bank, workers=chosen, progress=progress, check=check)
+    if not audit:
+        return DatasetSummary(generation, None)
+    while True:
+        audited = audit_dataset(out, options, progress=progress)
+        if source is None or repair_rounds is None:
+            return DatasetSummary(generation, audited)
+        failed = read_failed(local_folder(out) / "report")
+        reasons = {entry["identity"]: entry["reasons"] for entry in failed["identities"]}
+        if not reasons or len(plan.repairs) >= repair_rounds:
+            return DatasetSummary(generation, audited, RepairSummary(plan.repairs, len(reasons), repair_rounds))
+        plan, bank = replace_identities(plan, out, bank=bank, source=source, failed=reasons, judges=failed["judges"])
+        again = generate(plan, out, bank=bank, workers=chosen, progress=progress)
+        generation = replace(
+            again,
+            rendered_images=generation.rendered_images + again.rendered_images,
+            rendered_shards=generation.rendered_shards + again.rendered_shards,
+            seconds=generation.seconds + again.seconds,
+        )
 
 
 def audit_dataset(
-    dataset: Path, options: AuditOptions | None = None, *, progress: ProgressReporter | None = None
+    dataset: Location, options: AuditOptions | None = None, *, progress: ProgressReporter | None = None
 ) -> AuditSummary:
     """Audit a finished dataset and write its report and card; see `vec2face.evaluation.audit.audit`.
+
+    A dataset behind a URL is measured in a local copy (`vec2face.fileio.mirror`), which keeps the embeddings; report
+    and table are uploaded.
 
     Raises:
         Vec2FaceError: as the audit; `CardError` where a fact is missing. `report/facts.json` stands then all the same.
     """
-    facts = measure_dataset(dataset, options, progress=progress)
-    report, card = dataset / "report" / "report.html", dataset / "report" / "card.md"
-    write_report(facts, report)
-    write_card(facts, card)
-    return AuditSummary(facts, report, card)
+    folder = local_folder(dataset, progress=progress)
+    facts = measure_dataset(folder, options, progress=progress)
+    write_report(facts, folder / "report" / "report.html")
+    write_card(facts, folder / "report" / "card.md")
+    send_back(dataset, folders=["report"], but="cache", files=["metadata.parquet"])
+    return AuditSummary(facts, dataset / "report" / "report.html", dataset / "report" / "card.md")

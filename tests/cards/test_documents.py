@@ -76,6 +76,7 @@ def facts():
             "rejects": 1,
             "shards": 2,
             "bytes": 12_345_678,
+            "repairs": {"rounds": 2, "replaced": 1234, "reasons": {"not unique": 1200, "inconsistent": 40}},
         },
         "lineage": [
             {
@@ -111,6 +112,7 @@ def facts():
             },
         ],
         "verdict": "warn",
+        "failed_identities": 17,
         "figures": [
             {"file": "people.jpg", "kind": "people", "title": "People", "caption": "Drawn at random."},
             {"file": "scores.png", "kind": "scores", "title": "Scores", "caption": "Two hills."},
@@ -181,6 +183,16 @@ def test_tables_of_the_card_have_as_many_cells_in_every_row(facts, folder):
         assert set(table.splitlines()[1]) <= set("|-")
 
 
+def test_repairs_are_told_where_there_were_any(facts, folder):
+    text = card_of(facts, folder)
+    assert "1,234 identities that failed an audit were drawn again and rendered anew, in 2 rounds" in text
+    assert "(not unique: 1,200, inconsistent: 40)" in text
+    assert "1,234 identities drawn again in 2 rounds" in report_of(facts, folder)
+    facts["dataset"]["repairs"] = None
+    assert "drawn again" not in card_of(facts, folder)
+    assert "<dt>repairs</dt><dd>none</dd>" in report_of(facts, folder)
+
+
 def test_a_name_cannot_break_the_card_or_the_report(facts, folder):
     facts["dataset"]["name"] = 'a|b <script>alert(1)</script> "q": x'
     text = card_of(facts, folder)
@@ -233,6 +245,7 @@ def without(facts, path):
 STATED = [
     ("dataset", "seed"),
     ("dataset", "generator", "sha256"),
+    ("dataset", "repairs"),
     ("dataset", "images_per_identity", "min"),
     ("dataset", "recipe", "image", "format"),
     ("lineage", 0, "licence"),

@@ -6,16 +6,18 @@
     vec2face     release that made the audit
     dataset      name, fingerprint, seed, identities, images, images_per_identity {min, mean, max}, rejects, shards,
                  bytes, recipe (resolved), generator, bank (its provenance), bank_sha256, settings (all that decides
-                 the bytes)
+                 the bytes), repairs (rounds, replaced, reasons; null where there were none)
     lineage      a list: role, reference, sha256, name, licence, source, data [name, role, licence, consent]
     settings     how much was measured: seed, images_per_identity, pairs, comparisons, device
     embedders    a list, the main one first: reference, name, dim, sha256, generators_own_space,
                  threshold {value, source}, and the measures of `vec2face.evaluation.measure.Measurement.facts`
     checks       name, value, threshold, status, embedder, reason
     verdict      "pass", "warn" or "fail": the worst check
+    failed_identities  how many fail by themselves; see `vec2face.evaluation.failures`
     figures      file, kind, title, caption of each sheet and plot in the folder
 """
 
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +30,7 @@ from vec2face.errors import DatasetError, InputError
 from vec2face.evaluation.columns import write_measured_columns
 from vec2face.evaluation.dataset import DatasetReader
 from vec2face.evaluation.embeddings import embed_dataset, move
+from vec2face.evaluation.failures import FILE_NAME, failed_identities
 from vec2face.evaluation.figures import SECOND, draw_figures, draw_plots, remove_other_figures
 from vec2face.evaluation.lineage import generator_lineage
 from vec2face.evaluation.measure import Measurement, measure
@@ -122,6 +125,16 @@ def audit(
     }
     facts["verdict"], checks = settle(facts)
     facts["checks"] = [check.to_dict() for check in checks]
+    failed = failed_identities(
+        fingerprint=dataset_facts["fingerprint"],
+        judges=facts["embedders"],
+        measurements=measurements,
+        images=reader.images_of_each_identity(),
+        planned=description.recipe["images_per_identity"],
+        others={},
+    )
+    facts["failed_identities"] = len(failed["identities"])
+    write_json(reader.report_folder / FILE_NAME, failed)
     write_json(reader.report_folder / "facts.json", facts)
     remove_other_figures(reader.report_folder, figures)
     return facts
@@ -186,4 +199,12 @@ class _Description:
             "rejects": sum(shard.rejects for shard in reader.shards),
             "shards": len(reader.shards),
             "bytes": sum(shard.path.stat().st_size for shard in reader.shards),
+            "repairs": _repairs(reader.description.get("repairs", [])),
         }
+
+
+def _repairs(rounds: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Sum up what repairs replaced, as `dataset.json` records it; None where there were none."""
+    replaced = [part for round_ in rounds for part in round_["replaced"]]
+    reasons = Counter(reason for part in replaced for reason in part["reasons"])
+    return {"rounds": len(rounds), "replaced": len(replaced), "reasons": dict(reasons)} if rounds else None

@@ -135,7 +135,7 @@ class _Crowd:
                     return vector
                 near = self._units[: self._size][cosines >= target - _LIST_MARGIN]
             wide = vector.astype(np.float64)
-            norm = np.sqrt(wide @ wide)
+            norm = float(np.sqrt(wide @ wide))
             unit = (wide / norm).astype(np.float32)
             weights = np.maximum(np.einsum("nd,d->n", near, unit) - np.float32(target), 0)
             push = np.einsum("n,nd->d", weights, near)
@@ -143,7 +143,7 @@ class _Crowd:
             along = push if manifold.components is None else np.einsum("kd,d->k", manifold.components, push)
             velocity = np.float32(_MOMENTUM) * velocity - (along * norm * push_scale)[None].astype(np.float32)
             angle = _STEP * float(np.sqrt(np.sum(np.square(velocity * scale)))) / norm
-            velocity *= np.float32(min(1.0, _LONGEST_STEP / max(angle, 1e-9)))
+            velocity *= np.float32(min(1.0, _LONGEST_STEP / max(float(angle), 1e-9)))
             whitened = whitened + np.float32(_STEP) * velocity
             manifold.restore_radii(whitened, radii)
             vector = manifold.vectors(whitened)[0]
