@@ -17,7 +17,8 @@ from vec2face.models.embedders.mobilefacenet import MobileFaceNetReLU6
 from vec2face.models.generator import Vec2FaceGenerator
 from vec2face.models.perceptual import Lpips
 from vec2face.seeding import rng_for
-from vec2face.training.generator import make_discriminator, make_step, train_generator
+from vec2face.training.adversarial import discriminator_learner
+from vec2face.training.generator import make_step, train_generator
 from vec2face.training.generator_step import last_weights, training_rows
 from vec2face.training.imagined import VectorDistribution, imagine_last
 from vec2face.training.loss_network import prepare_embedder
@@ -79,7 +80,9 @@ def train(
     prepare_embedder(embedder, device=processes.device, precision=torch.float32)
     vectors = Vectors(np.asarray(faces.require_features(), np.float32))
     generator = tiny_generator()
-    learner = make_discriminator(values, embedder, vectors, processes)
+    learner = discriminator_learner(
+        values.losses, values, map_network=embedder, condition_dim=vectors.values.shape[2], processes=processes
+    )
     step = make_step(values, faces, vectors, embedder, lpips, generator, learner, processes.device)
     optimizer = torch.optim.SGD(generator.parameters(), lr=1e-2)
     found = []

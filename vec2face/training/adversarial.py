@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vec2face.config.training import GeneratorLosses
+from vec2face.config.training import GeneratorLosses, TrainingRecipe
 from vec2face.models.discriminators import (
     CrossEmbedDiscriminator,
     Discriminator,
@@ -16,11 +16,14 @@ from vec2face.models.discriminators import (
     MultiscaleDiscriminator,
     ProjectedDiscriminator,
 )
+from vec2face.models.embedders.base import FaceEmbedder
+from vec2face.models.embedders.compact import CompactEmbedder
 from vec2face.seeding import seed_for
 from vec2face.training import adversarial_losses
 from vec2face.training.learner import Learner
 from vec2face.training.loss_network import JUDGED_MAPS, Views
 from vec2face.training.losses import perceptual_loss
+from vec2face.training.processes import Processes
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,40 @@ def discriminator_optimizer(losses: GeneratorLosses, discriminator: Discriminato
         betas=losses.discriminator_betas,
         weight_decay=losses.discriminator_weight_decay,
         fused=True,
+    )
+
+
+def discriminator_learner(
+    losses: GeneratorLosses,
+    recipe: TrainingRecipe,
+    *,
+    map_network: FaceEmbedder | None,
+    condition_dim: int,
+    processes: Processes,
+) -> Learner | None:
+    """Make the discriminator with its optimiser, on the training's device; None for losses without one.
+
+    Args:
+        losses: the recipe's losses.
+        recipe: the run it learns in.
+        map_network: whose feature maps a discriminator of maps judges.
+        condition_dim: width of the identity vectors.
+        processes: that share the training.
+    """
+    if not losses.adversarial:
+        return None
+    widths = map_network.config.widths if isinstance(map_network, CompactEmbedder) else ()
+    discriminator = build_discriminator(
+        losses, map_channels=tuple(widths[:JUDGED_MAPS]), condition_dim=condition_dim, seed=recipe.run.seed
+    )
+    discriminator.to(device=processes.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Learner(
+        name="discriminator",
+        module=discriminator,
+        optimizer=discriminator_optimizer(losses, discriminator),
+        passes=recipe.schedule.accumulate,
+        precision=recipe.run.precision,
+        processes=processes,
     )
 
 

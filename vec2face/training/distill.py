@@ -20,16 +20,16 @@ from vec2face.models.embedders.onnx import OnnxEmbedder
 from vec2face.models.generator.generator import Vec2FaceGenerator
 from vec2face.models.perceptual import Lpips
 from vec2face.seeding import seed_for
-from vec2face.training.adversarial import Adversary, build_discriminator, discriminator_optimizer
+from vec2face.training.adversarial import Adversary, discriminator_learner
 from vec2face.training.augment import AugmentStrength
 from vec2face.training.distill_preview import DistillPreview
 from vec2face.training.distill_step import DistillStep, Student
 from vec2face.training.distill_vectors import RequestStream, open_vectors
 from vec2face.training.learner import Learner
 from vec2face.training.loop import TrainingLoop, TrainingReporter, TrainingSummary
-from vec2face.training.loss_network import JUDGED_MAPS, LossNetwork, prepare_embedder
+from vec2face.training.loss_network import LossNetwork, prepare_embedder
 from vec2face.training.precision import autocast, dtype_of
-from vec2face.training.processes import Processes, find_processes
+from vec2face.training.processes import find_processes
 
 
 def distil_generator(
@@ -87,7 +87,9 @@ def distil_generator(
     for generator in (student.generator, teacher.eval().requires_grad_(False)):
         generator.to(device=processes.device, memory_format=torch.channels_last)
     student.to(processes.device)
-    learner = _discriminator(recipe, teacher, critic, processes)
+    learner = discriminator_learner(
+        recipe.losses, recipe, map_network=critic, condition_dim=teacher.config.feature_dim, processes=processes
+    )
     step = _step(recipe, teacher, student, mask["min"], embedder, critic, lpips, learner, processes.device)
     loop = TrainingLoop(
         model=student,
@@ -177,30 +179,6 @@ def _require_networks(
             if lpips is None
             else "LPIPS weights are given, but this recipe's perceptual loss is another; leave out --lpips."
         )
-
-
-def _discriminator(
-    recipe: DistillRecipe, teacher: Vec2FaceGenerator, critic: CompactEmbedder | None, processes: Processes
-) -> Learner | None:
-    losses = recipe.losses
-    if not losses.adversarial:
-        return None
-    widths = critic.config.widths if critic is not None else ()
-    discriminator = build_discriminator(
-        losses,
-        map_channels=tuple(widths[:JUDGED_MAPS]),
-        condition_dim=teacher.config.feature_dim,
-        seed=recipe.run.seed,
-    )
-    discriminator.to(processes.device)
-    return Learner(
-        name="discriminator",
-        module=discriminator,
-        optimizer=discriminator_optimizer(losses, discriminator),
-        passes=recipe.schedule.accumulate,
-        precision=recipe.run.precision,
-        processes=processes,
-    )
 
 
 def _step(

@@ -13,7 +13,7 @@ from vec2face.training.adversarial import Adversary, weigh_adversarial
 from vec2face.training.distill_vectors import Requests
 from vec2face.training.generator_step import last_weights
 from vec2face.training.loss_network import LossNetwork, Views
-from vec2face.training.objective import Pictures, has_begun, reconstruction_losses
+from vec2face.training.objective import Pictures, has_begun, perceptual_distance, reconstruction_losses
 from vec2face.training.portion import Portion
 from vec2face.training.processes import mean_over_processes
 
@@ -116,7 +116,9 @@ class DistillStep:
         begun = has_begun(weights, portion.images_before)
         views = self._look(pictures, portion, begun)
         if begun["perceptual"]:
-            result["perceptual"] = weights.perceptual * self._perceptual(pictures, views)
+            result["perceptual"] = weights.perceptual * perceptual_distance(
+                pictures.fake, pictures.real, views, lpips=self.lpips, autocast=self.autocast
+            )
         if begun["identity"]:
             result["identity"] = weights.identity * losses.identity_loss(views.embedding, requests.features)
         if begun["adversarial"] and self.adversary is not None:
@@ -155,9 +157,3 @@ class DistillStep:
             seen = self.identity_network.look(pictures.fake, None, portion)
             views = Views(seen.embedding, views.fake_maps, views.real_maps)
         return views
-
-    def _perceptual(self, pictures: Pictures, views: Views) -> Tensor:
-        if self.lpips is None:
-            return losses.perceptual_loss(views.fake_maps, views.real_maps)
-        with self.autocast():
-            return self.lpips(pictures.fake, pictures.real).mean()

@@ -18,15 +18,15 @@ from vec2face.models.generator.generator import Vec2FaceGenerator
 from vec2face.models.generator.growth import start_from
 from vec2face.models.perceptual import Lpips
 from vec2face.seeding import seed_for
-from vec2face.training.adversarial import Adversary, build_discriminator, discriminator_optimizer
+from vec2face.training.adversarial import Adversary, discriminator_learner
 from vec2face.training.augment import AugmentStrength
 from vec2face.training.generator_step import GeneratorStep
 from vec2face.training.learner import Learner
 from vec2face.training.loop import TrainingLoop, TrainingReporter, TrainingSummary
-from vec2face.training.loss_network import JUDGED_MAPS, LossNetwork, prepare_embedder
+from vec2face.training.loss_network import LossNetwork, prepare_embedder
 from vec2face.training.precision import autocast, dtype_of
 from vec2face.training.preview import GeneratorPreview
-from vec2face.training.processes import Processes, find_processes
+from vec2face.training.processes import find_processes
 from vec2face.training.vectors import Vectors, embed_pack
 
 # A published sigma of 1 is 1/0.967 of the published features' deviation (WebFace mean 0.0046, std 0.967).
@@ -82,7 +82,13 @@ def train_generator(
         new = start_from(generator, initial)
         reporter.training_note(f"starting from the given generator; new weights: {len(new)} tensors")
     generator.to(device=processes.device, memory_format=torch.channels_last)
-    learner = make_discriminator(recipe, embedder, vectors, processes)
+    learner = discriminator_learner(
+        recipe.losses,
+        recipe,
+        map_network=embedder,
+        condition_dim=vectors.values.shape[2],
+        processes=processes,
+    )
     step = make_step(recipe, faces, vectors, embedder, lpips, generator, learner, processes.device)
     loop = TrainingLoop(
         model=generator,
@@ -152,31 +158,6 @@ def _vectors(
     return vectors
 
 
-def make_discriminator(
-    recipe: GeneratorRecipe, embedder: FaceEmbedder, vectors: Vectors, processes: Processes
-) -> Learner | None:
-    """The discriminator with its optimiser, for a recipe with an adversarial loss."""
-    losses = recipe.losses
-    if not losses.adversarial:
-        return None
-    widths = embedder.config.widths if isinstance(embedder, CompactEmbedder) else ()
-    discriminator = build_discriminator(
-        losses,
-        map_channels=tuple(widths[:JUDGED_MAPS]),
-        condition_dim=vectors.values.shape[2],
-        seed=recipe.run.seed,
-    )
-    discriminator.to(device=processes.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Learner(
-        name="discriminator",
-        module=discriminator,
-        optimizer=discriminator_optimizer(losses, discriminator),
-        passes=recipe.schedule.accumulate,
-        precision=recipe.run.precision,
-        processes=processes,
-    )
-
-
 def make_step(
     recipe: GeneratorRecipe,
     faces: FacePack,
@@ -195,7 +176,7 @@ def make_step(
         embedder: the loss network, see `prepare_embedder`.
         lpips: the network of the perceptual loss, or None.
         generator: the network being trained, on `device`.
-        discriminator: see `make_discriminator`.
+        discriminator: see `discriminator_learner`.
         device: where everything is computed.
     """
     precision = recipe.run.precision

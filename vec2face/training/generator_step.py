@@ -20,7 +20,7 @@ from vec2face.training.batches import Batch, BatchStream
 from vec2face.training.imagined import distribution_of, imagine_last
 from vec2face.training.loss_network import LossNetwork, Views
 from vec2face.training.masks import draw_step_masks
-from vec2face.training.objective import Pictures, has_begun, reconstruction_losses
+from vec2face.training.objective import Pictures, has_begun, perceptual_distance, reconstruction_losses
 from vec2face.training.portion import Portion
 from vec2face.training.vectors import Vectors
 
@@ -80,7 +80,9 @@ class GeneratorStep:
         composed = losses.compose_valid(real, pictures.fake, valid)
         views = self._look(pictures.fake, composed, portion, begun)
         if begun["perceptual"]:
-            result["perceptual"] = weights.perceptual * self._perceptual(pictures.fake, composed, views)
+            result["perceptual"] = weights.perceptual * perceptual_distance(
+                pictures.fake, composed, views, lpips=self.lpips, autocast=self.autocast
+            )
         if begun["identity"]:
             result["identity"] = weights.identity * losses.identity_loss(views.embedding, features)
         if begun["adversarial"] and self.adversary is not None:
@@ -141,12 +143,6 @@ class GeneratorStep:
         if not (maps or begun["identity"]):
             return Views(fake.new_zeros(0), [], [])
         return self.loss_network.look(fake, composed if maps else None, portion)
-
-    def _perceptual(self, fake: Tensor, composed: Tensor, views: Views) -> Tensor:
-        if self.lpips is None:
-            return losses.perceptual_loss(views.fake_maps, views.real_maps)
-        with self.autocast():
-            return self.lpips(fake, composed).mean()
 
 
 def training_rows(recipe: GeneratorRecipe, faces: FacePack) -> np.ndarray:

@@ -1,12 +1,16 @@
-"""Which losses count at a moment of the training, and the weighted ones that need no network."""
+"""Which losses count at a moment of the training, and those that compare pictures with pictures."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from vec2face.config.training import GeneratorLosses
 from vec2face.models.generator.generator import GeneratorOutput
+from vec2face.models.perceptual import Lpips
 from vec2face.training import losses
+from vec2face.training.loss_network import Views
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,16 @@ def reconstruction_losses(weights: GeneratorLosses, output: GeneratorOutput, pic
             fake, real, pictures.valid, window=weights.structure_window
         )
     return result
+
+
+def perceptual_distance(
+    fake: Tensor, real: Tensor, views: Views, *, lpips: Lpips | None, autocast: Callable[[], torch.autocast]
+) -> Tensor:
+    """LPIPS of `(B, 3, H, W)` pictures, where its network is given; else the distance of the embedder's maps."""
+    if lpips is None:
+        return losses.perceptual_loss(views.fake_maps, views.real_maps)
+    with autocast():
+        return lpips(fake, real).mean()
 
 
 def has_begun(weights: GeneratorLosses, images_seen: int) -> dict[str, bool]:
