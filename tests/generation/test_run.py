@@ -17,6 +17,7 @@ from vec2face.errors import ConfigError, ContractError, DatasetError, InputError
 from vec2face.fileio.images import decode_image
 from vec2face.fileio.tar import read_tar
 from vec2face.generation import folder as folder_module
+from vec2face.generation.hold import exclusive
 from vec2face.generation.inputs import prepare
 from vec2face.generation.recipe import find_recipe
 from vec2face.generation.render import Renderer
@@ -246,7 +247,7 @@ def test_a_second_run_on_the_same_folder_is_refused(
     dataset: Path, make_recipe: MakeRecipe, make_dataset: MakeDataset
 ) -> None:
     with (
-        folder_module.exclusive(folder_module.DatasetFolder(dataset)),
+        exclusive(folder_module.DatasetFolder(dataset)),
         pytest.raises(DatasetError, match="another run is writing"),
     ):
         make_dataset(make_recipe(), dataset)

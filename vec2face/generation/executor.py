@@ -15,10 +15,12 @@ from typing import Any, Protocol
 
 from vec2face.checkpoints import load_generator
 from vec2face.errors import WorkerError
+from vec2face.fileio.mirror import local_file
 from vec2face.generation.folder import DatasetFolder
 from vec2face.generation.plan import Plan
 from vec2face.generation.render import Renderer
 from vec2face.generation.shard import render_shard
+from vec2face.generation.verify import Damage, inspect_shard
 from vec2face.identities.slices import BankSlices
 
 _POLL_SECONDS = 0.2
@@ -39,20 +41,28 @@ class ShardJob:
             generator=load_generator(recipe.weights),
             compute=recipe.compute,
             mask_ratio_min=self.plan.mask.min,
+            adapter_strength=self.plan.adapter_strength,
             device_index=self.device_index,
         )
 
     @cached_property
     def _bank(self) -> BankSlices:
-        return BankSlices(self.folder.identities)
+        return BankSlices(local_file(self.folder.identities))
 
     def render(self, index: int, on_images: Callable[[int], None]) -> None:
-        """Render one shard; see `render_shard`."""
+        """Render one shard, unless it is finished by now; see `render_shard`."""
+        if not isinstance(inspect_shard(self.folder, self.plan.shard_fingerprint(index), index), Damage):
+            on_images(self.plan.shard(index).images)
+            return
         render_shard(self.plan, self.folder, index, renderer=self._renderer, bank=self._bank, on_images=on_images)
 
 
 class Executor(Protocol):
     """Renders shards somewhere."""
+
+    @property
+    def remark(self) -> str:
+        """What to say beside the progress, such as how many workers there are at present; may be empty."""
 
     def run(self, job: ShardJob, shards: Sequence[int], on_images: Callable[[int], None]) -> Generator[int, None, None]:
         """Yield the index of each shard as it is finished, in any order.
@@ -67,6 +77,8 @@ class Executor(Protocol):
 class InProcess:
     """Renders one shard after another in this process."""
 
+    remark = ""
+
     def run(self, job: ShardJob, shards: Sequence[int], on_images: Callable[[int], None]) -> Generator[int, None, None]:
         for index in shards:
             job.render(index, on_images)
@@ -78,6 +90,8 @@ class LocalProcesses:
 
     An error in one shard stops the others between two batches, and is raised here. What is finished stays.
     """
+
+    remark = ""
 
     def __init__(self, workers: int) -> None:
         self.workers = workers

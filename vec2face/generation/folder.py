@@ -1,24 +1,24 @@
 """The dataset folder: its layout, what may stand in it, and whether it can be written. No torch here."""
 
 import json
-import os
 import re
 import shutil
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vec2face.errors import DatasetError, StorageError
 from vec2face.fileio.atomic import explain_os_error, fingerprint
+from vec2face.fileio.local_copies import copies_folder
+from vec2face.fileio.location import Location
 from vec2face.fileio.outputs import require_writable
+from vec2face.fileio.remote import PROBE_NAME
 from vec2face.generation.plan import FORMAT, Plan, differences
 
-# Names that `vec2face.fileio.atomic` gives unfinished files; what a killed run leaves behind.
+# What a killed run leaves behind: names that `vec2face.fileio.atomic` gives unfinished files, or a trial write.
 _LEFTOVER = re.compile(
     r"^\.(dataset\.json|identities\.safetensors|metadata\.parquet|\d{6,}\.(tar|json))\.[0-9a-f]+\.tmp$"
+    rf"|^{re.escape(PROBE_NAME)}$"
 )
 _SHARD_FILE = re.compile(r"^(\d{6,})\.(tar|json)$")
 
@@ -30,35 +30,35 @@ _MEMBER_OVERHEAD = 3 * 512 + 3 * 256 + 512
 
 @dataclass(frozen=True)
 class DatasetFolder:
-    """Paths inside a dataset."""
+    """Paths inside a dataset, on this machine or behind a URL."""
 
-    root: Path
+    root: Location
 
     @property
-    def description(self) -> Path:
+    def description(self) -> Location:
         """The resolved recipe, fingerprint, digests and versions."""
         return self.root / "dataset.json"
 
     @property
-    def identities(self) -> Path:
+    def identities(self) -> Location:
         """The identity bank."""
         return self.root / "identities.safetensors"
 
     @property
-    def shards(self) -> Path:
+    def shards(self) -> Location:
         """The folder of archives and manifests."""
         return self.root / "shards"
 
     @property
-    def metadata(self) -> Path:
+    def metadata(self) -> Location:
         """The table with a row per image."""
         return self.root / "metadata.parquet"
 
-    def archive(self, shard: int) -> Path:
+    def archive(self, shard: int) -> Location:
         """The archive of a shard."""
         return self.shards / f"{shard:06d}.tar"
 
-    def manifest(self, shard: int) -> Path:
+    def manifest(self, shard: int) -> Location:
         """The manifest of a shard."""
         return self.shards / f"{shard:06d}.json"
 
@@ -120,7 +120,7 @@ def check_destination(folder: DatasetFolder) -> None:
         raise DatasetError(f"{folder.shards} holds {path.name!r}, which is not part of the dataset; move it elsewhere.")
 
 
-def foreign_files(folder: DatasetFolder, shards: int | None = None) -> list[Path]:
+def foreign_files(folder: DatasetFolder, shards: int | None = None) -> list[Location]:
     """Return what stands among the shards but is none: a loader that takes all archives would read it.
 
     Args:
@@ -138,17 +138,20 @@ def foreign_files(folder: DatasetFolder, shards: int | None = None) -> list[Path
 
 def make_folder(folder: DatasetFolder) -> None:
     """Make the folder, and those above it, where they do not exist. Raises `StorageError`."""
+    if not isinstance(folder.root, Path):
+        return  # stores have no folders, only names with slashes
     try:
         folder.root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise explain_os_error(error, folder.root) from None
 
 
-def holds_plan(folder: DatasetFolder, plan: Plan) -> bool:
+def holds_plan(folder: DatasetFolder, plan: Plan, *, alone: bool = True) -> bool:
     """Tell whether the folder's dataset is of this plan, rather than not begun yet.
 
     Another plan's dataset of which nothing was ever finished counts as not begun: it holds no work to lose, and a run
-    that failed for its settings can be repeated with better ones.
+    that failed for its settings can be repeated with better ones. Not so unless this run is `alone`: another one may
+    be about to finish some of it.
 
     Raises:
         DatasetError: the folder holds another plan's dataset; the message names each field that differs.
@@ -158,7 +161,7 @@ def holds_plan(folder: DatasetFolder, plan: Plan) -> bool:
     # Through JSON, so that both sides are made of the same types.
     wanted = json.loads(json.dumps(plan.determinants()))
     differing = differences(read_description(folder)["determinants"], wanted)
-    if differing and not _anything_finished(folder):
+    if differing and alone and not _anything_finished(folder):
         return False
     if differing:
         raise DatasetError(
@@ -172,12 +175,19 @@ def holds_plan(folder: DatasetFolder, plan: Plan) -> bool:
 
 
 def check_space(folder: DatasetFolder, plan: Plan, *, images: int) -> None:
-    """Raise `StorageError` unless the disk has room for about this many more images."""
+    """Raise `StorageError` unless the disk has room for about this many more images.
+
+    A store has no end, but a shard on its way there is a local file first.
+    """
+    disk = folder.root
+    if not isinstance(disk, Path):
+        disk, images = copies_folder(), min(images, plan.shard(0).images)
+        make_folder(DatasetFolder(disk))
     needed = images * (_IMAGE_BYTES[plan.recipe.image.format] + _MEMBER_OVERHEAD)
-    free = shutil.disk_usage(folder.root).free
+    free = shutil.disk_usage(disk).free
     if needed > free:
         raise StorageError(
-            f"{folder.root} needs about {_size(needed)} for {images} images, but the disk has {_size(free)} free; "
+            f"{disk} needs about {_size(needed)} for {images} images, but the disk has {_size(free)} free; "
             "free some space or choose another folder."
         )
 
@@ -191,35 +201,6 @@ def remove_leftovers(folder: DatasetFolder) -> None:
                     entry.unlink(missing_ok=True)
                 except OSError as error:
                     raise explain_os_error(error, entry) from None
-
-
-@contextmanager
-def exclusive(folder: DatasetFolder) -> Iterator[None]:
-    """Hold the folder against a second run; the hold ends with the process, however that ends.
-
-    Where the file system or the platform has no advisory locks, nothing is held.
-
-    Raises:
-        DatasetError: another run is writing to the folder.
-    """
-    if sys.platform == "win32":
-        yield
-        return
-    import fcntl
-
-    descriptor = os.open(folder.root, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DatasetError(
-                f"another run is writing to {folder.root}; wait until it ends, or choose another folder."
-            ) from None
-        except OSError:
-            pass  # no locks here (some network file systems): files are atomic, so two runs at worst do work twice
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _anything_finished(folder: DatasetFolder) -> bool:
