@@ -14,7 +14,7 @@ from vec2face.steering.directions import Directions, estimate_directions
 from vec2face.steering.estimators import AttributeEstimator
 from vec2face.steering.image_statistics import Brightness, Contrast
 from vec2face.steering.inputs import draw_inputs
-from vec2face.steering.targets import AttributeFacts
+from vec2face.steering.targets import AttributeFacts, parse_target
 
 DIGEST = "a" * 64
 
@@ -73,7 +73,10 @@ def test_files_and_the_warm_start(found: Directions, tmp_path: Path) -> None:
     for options, width in ((SteeringOptions(), 160), (SteeringOptions(steer_vector=False), 32)):
         start = loaded.warm_start(["brightness", "age"], generator=DIGEST, options=options)
         assert start is not None
-        assert start.move({"brightness": 0.0}, []).shape == (width,)
+        jumps = start.jumps([parse_target("100", Brightness.facts)])
+        moved = jumps.next(np.zeros(width, np.float32), {"brightness": 0.0}, loss=1.0, best=True)
+        assert moved is not None
+        assert moved.shape == (width,)
     assert loaded.warm_start(["age"], generator=DIGEST, options=SteeringOptions()) is None
     with pytest.raises(ContractError, match="made for another generator"):
         loaded.warm_start(["brightness"], generator="b" * 64, options=SteeringOptions())

@@ -16,6 +16,7 @@ from vec2face.models.embedders.base import FaceEmbedder
 from vec2face.models.generator.generator import Vec2FaceGenerator
 from vec2face.models.generator.masking import draw_masks
 from vec2face.models.pixels import to_pixels
+from vec2face.steering.directions import estimate_directions
 from vec2face.steering.estimators import AttributeEstimator
 from vec2face.steering.image_statistics import Brightness, Contrast
 from vec2face.steering.optimise import Steering, from_pixels
@@ -66,6 +67,10 @@ def steering(generator: Vec2FaceGenerator, **changes) -> Steering:
     options = {"batch_size": 2, "max_evaluations": 25, **changes.pop("options", {})}
     settings = {"estimators": [Brightness()], "identity": None, **changes}
     return Steering(generator=generator, options=SteeringOptions(**options), **settings)
+
+
+def point_of(text: str) -> Target:
+    return parse_target(text, Brightness.facts)
 
 
 def run(one: Steering, inputs: SteeringInputs, targets) -> list[SteeredSample]:
@@ -198,6 +203,8 @@ def test_targets_are_met_after_encoding(generator: Vec2FaceGenerator) -> None:
     for sample, (target,) in zip(found, targets, strict=True):
         assert sample.status == "converged"
         assert target.accepts(Brightness().estimate(from_pixels(sample.after.pixels[None])).item())
+        assert sample.after.encoded is not None
+        assert np.array_equal(decode_image(sample.after.encoded, where="test"), sample.after.pixels)
     rounded = to_pixels(render(generator, inputs)).numpy()[0]
     reread = decode_image(encode_image(rounded, format="jpeg", quality=5), where="test")
     assert not np.array_equal(reread, rounded)
@@ -208,22 +215,30 @@ def test_a_warm_start_saves_passes_and_a_bad_one_does_no_harm(generator: Vec2Fac
     inputs = make_inputs(generator, 3)
     targets = brighter(generator, inputs, 1.0)
     cold = run(steering(generator), inputs, targets)
-    # The slope of brightness at the mean code: what directions estimate.
-    code = torch.from_numpy(inputs.codes).requires_grad_()
-    image = generator(
-        torch.from_numpy(inputs.vectors),
-        mask_noise=torch.from_numpy(inputs.mask_noise),
-        mask_rate=torch.from_numpy(inputs.mask_rate),
-        appearance=code,
-    ).image
-    (slope,) = torch.autograd.grad(Brightness().estimate(image).sum(), code)
-    row = np.concatenate([np.zeros(generator.config.feature_dim), slope.mean(dim=0).numpy()])
-    warm = run(steering(generator, warm_start=WarmStart({"brightness": row})), inputs, targets)
-    wrong = run(steering(generator, warm_start=WarmStart({"brightness": -row})), inputs, targets)
+    slopes = estimate_directions(generator, [Brightness()], inputs, digest="0" * 64, batch_size=3).slopes["brightness"]
+    warm = run(steering(generator, warm_start=WarmStart({"brightness": slopes})), inputs, targets)
+    wrong = run(steering(generator, warm_start=WarmStart({"brightness": -slopes})), inputs, targets)
     assert {sample.status for sample in (*warm, *wrong)} == {"converged"}
     total = [sum(sample.evaluations for sample in found) for found in (cold, warm, wrong)]
     assert total[1] <= total[0]
-    assert total[2] <= total[0] + 3
+    assert total[2] <= total[0] + 3 * 3  # the first look, and two jumps that brought nothing
+    assert sum(sample.gradients for sample in cold) == total[0]
+    assert sum(sample.gradients for sample in warm) < sum(sample.gradients for sample in cold)
+
+
+def test_what_brings_a_sample_no_nearer_is_not_repeated_for_ever(generator: Vec2FaceGenerator) -> None:
+    options = {"max_evaluations": 60, "patience": 3, "vector_limit": 0.01, "code_limit": 0.01}
+    found = run(steering(generator, options=options), make_inputs(generator, 2), [(point_of("250"),)] * 2)
+    assert {sample.status for sample in found} == {"capped"}
+    assert max(sample.evaluations for sample in found) < 60
+
+
+def test_half_precision_is_the_generators_alone_and_close(generator: Vec2FaceGenerator) -> None:
+    inputs, targets = make_inputs(generator, 2), [(point_of(">=0"),)] * 2
+    exact, rounded = (run(steering(generator, precision=one), inputs, targets) for one in ("float32", "bfloat16"))
+    for first, second in zip(exact, rounded, strict=True):
+        difference = np.abs(first.after.pixels.astype(int) - second.after.pixels)
+        assert 0 < difference.max() <= 8
 
 
 def test_two_attributes_at_once(generator: Vec2FaceGenerator) -> None:

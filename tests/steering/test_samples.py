@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vec2face.errors import ContractError
-from vec2face.steering.samples import FreeNumbers, Measurement, SampleState, SteeringInputs
+from vec2face.steering.samples import FreeNumbers, Measurement, SampleState, SteeringInputs, SteeringRequest
 from vec2face.steering.targets import Target
-from vec2face.steering.warm_start import WarmStart
+from vec2face.steering.warm_start import Jumps, WarmStart, least_move
 
 CODE = np.zeros(2, np.float32)
 
@@ -32,9 +32,15 @@ def seen(loss: float, *, identity_met: bool = True, met: bool = False, problem: 
     return Measurement(np.zeros((1, 1, 3), np.uint8), {"a": loss}, 1.0, loss, identity_met, met, problem)
 
 
-def state(row: np.ndarray | None = None) -> SampleState:
-    start = np.zeros(5, np.float32) if row is None else row
-    return SampleState(index=0, row=start, targets=(Target("a", 1, 2, 0.1),))
+def request(*targets: Target) -> SteeringRequest:
+    vector = np.zeros(3, np.float32)
+    return SteeringRequest(
+        index=0, vector=vector, reference=vector, code=CODE, mask_noise=vector, mask_rate=0.5, targets=targets
+    )
+
+
+def state(jumps: Jumps | None = None) -> SampleState:
+    return SampleState(request(Target("a", 1, 2, 0.1)), row=np.zeros(5, np.float32), jumps=jumps)
 
 
 def test_adam_equals_torchs() -> None:
@@ -46,7 +52,7 @@ def test_adam_equals_torchs() -> None:
     )
     for gradient in gradients:
         sample.consider(seen(1.0))
-        sample.advance(gradient, numbers, CODE)
+        sample.advance(gradient, numbers)
         weights[0].grad, weights[1].grad = torch.from_numpy(gradient[:3]), torch.from_numpy(gradient[3:])
         adam.step()
         assert sample.row == pytest.approx(torch.cat(weights).detach().numpy(), rel=1e-4, abs=1e-6)
@@ -65,26 +71,42 @@ def test_a_code_that_starts_outside_is_not_pulled_in() -> None:
     assert np.array_equal(numbers.confine(numbers.start(code), code)[3:], code)
 
 
-def test_a_jump_that_helps_is_gone_on_from() -> None:
-    sample, target = state(), np.ones(5, np.float32)
+def test_progress_is_a_loss_that_is_clearly_smaller() -> None:
+    sample = state()
+    stale = []
+    for loss in (5.0, 4.0, 4.5, 3.99, 3.0):
+        sample.consider(seen(loss))
+        stale.append(sample.stale)
+    assert stale == [1, 0, 1, 2, 0]
+
+
+def jump(sample: SampleState, value: float, loss: float) -> None:
+    one = Measurement(np.zeros((1, 1, 3), np.uint8), {"a": value}, 1.0, loss, True, False)
+    sample.jump(one, free(), best=sample.consider(one))
+
+
+def test_jumps_learn_the_slope_and_arrive_without_gradients() -> None:
+    slope = np.array([0.0, 0, 0, 1, 0])
+    sample = state(WarmStart({"a": 3 * slope}).jumps((Target("a", 10, 12, 1),)))
+    for _ in range(2):  # the slope is three times too steep, which one jump shows
+        value = float(slope @ sample.row)
+        jump(sample, value, abs(11 - value))
+    assert slope @ sample.row == pytest.approx(11, rel=1e-2)
+    assert (sample.evaluations, sample.gradients) == (2, 0)
+
+
+def test_jumps_that_harm_are_undone_and_gradients_go_on() -> None:
+    sample = state(WarmStart({"a": np.array([0.0, 0, 0, 1, 0])}).jumps((Target("a", 10, 12, 1),)))
+    rows = []
+    for loss in (5.0, 6.0, 7.0):
+        jump(sample, -loss, loss)
+        rows.append(sample.row)
+    assert rows[0].any()
+    assert rows[1].any()
+    assert not rows[2].any()
+    assert sample.jumps is None
     sample.consider(seen(5.0))
-    sample.jump(target, np.ones(5, np.float32))
-    sample.consider(seen(1.0))
-    sample.advance(np.zeros(5, np.float32), free(), CODE)
-    assert np.array_equal(sample.row, target)
-
-
-def test_a_jump_that_harms_is_undone() -> None:
-    plain, jumped = state(), state()
-    gradient = np.array([1, -1, 2, 0, 3], np.float32)
-    plain.consider(seen(1.0))
-    plain.advance(gradient, free(), CODE)
-    jumped.consider(seen(1.0))
-    jumped.jump(np.full(5, 9.0, np.float32), gradient)
-    jumped.consider(seen(2.0))
-    jumped.advance(np.full(5, 7.0, np.float32), free(), CODE)
-    assert np.array_equal(jumped.row, plain.row)
-    assert jumped.evaluations == 2
+    assert (sample.evaluations, sample.gradients) == (4, 1)
 
 
 def test_the_best_picture_keeps_identity_first_then_meets_targets_then_has_the_least_loss() -> None:
@@ -107,16 +129,15 @@ def test_the_best_picture_keeps_identity_first_then_meets_targets_then_has_the_l
     assert sample.before is order[0]
 
 
-def test_a_warm_start_moves_no_further_than_needed() -> None:
+def test_a_jump_moves_no_further_than_needed() -> None:
     slopes = {"a": np.array([2.0, 0, 0]), "b": np.array([0, 0.5, 0]), "c": np.array([0, 0, 1.0])}
-    targets = (Target("a", 10, 20, 1), Target("b", -math.inf, 3, 1))
-    move = WarmStart(slopes).move({"a": 5, "b": 1}, targets)
+    targets, start = (Target("a", 10, 20, 1), Target("b", -math.inf, 3, 1)), np.zeros(3, np.float32)
+    move = WarmStart(slopes).jumps(targets).next(start, {"a": 5, "b": 1}, loss=1.0, best=True)
     assert move == pytest.approx([3.0, 0, 0], rel=1e-2, abs=1e-3)
-    assert not WarmStart(slopes).move({"a": 15, "b": 1}, targets).any()
+    assert WarmStart(slopes).jumps(targets).next(start, {"a": 15, "b": 1}, loss=1.0, best=True) is None
     # Attributes that change alike share one move, however the system is scaled.
-    alike = WarmStart({"a": np.array([1.0, 1.0, 0]), "b": np.array([1.0, 1.0, 0])})
-    both = alike.move({"a": 0, "b": 0}, (Target("a", 10, 20, 0), Target("b", 10, 20, 0)))
-    assert both == pytest.approx([5, 5, 0], rel=1e-2)
+    alike = np.array([[1.0, 1.0, 0], [1.0, 1.0, 0]])
+    assert least_move(alike, np.array([10.0, 10.0])) == pytest.approx([5, 5, 0], rel=1e-2)
 
 
 def test_warm_starts_that_cannot_be() -> None:

@@ -49,8 +49,8 @@ def test_every_form_is_an_interval(text: str, low: float, high: float) -> None:
         ("70", "yaw 70 lies outside the range in which it was validated, -60 to 60 degrees"),
         (">=61", "yaw 61 lies outside"),
         ("-80..0", "yaw -80 lies outside"),
-        ("30+-0", "tolerance of yaw must be a positive number, not 0"),
-        ("30+--1", "tolerance of yaw must be a positive number, not -1"),
+        ("30+-0", "yaw=30+-0 has a tolerance of 0; it must be above 0"),
+        ("30+--1", "yaw=30+--1 has a tolerance of -1"),
     ],
 )
 def test_mistakes_are_one_sentence(text: str, sentence: str) -> None:

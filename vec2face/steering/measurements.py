@@ -9,8 +9,7 @@ from torch import Tensor
 
 from vec2face.config.steering import SteeringOptions
 from vec2face.steering.objectives import Term
-from vec2face.steering.samples import Measurement, Status
-from vec2face.steering.targets import Target
+from vec2face.steering.samples import Measurement, SampleState, Status
 
 
 def read_measurements(
@@ -19,7 +18,8 @@ def read_measurements(
     kept: Term | None,
     loss: Tensor,
     finite: Tensor,
-    gradients: Tensor,
+    gradients: Tensor | None,
+    encoded: Sequence[bytes] | None,
     count: int,
 ) -> list[Measurement]:
     """Return the first `count` samples of a batch of B.
@@ -30,13 +30,15 @@ def read_measurements(
         kept: the identity term; None where identity is not watched.
         loss: `(B,)` sum of the terms.
         finite: `(B,)` bool, whether the generator's pixels are.
-        gradients: `(B, width)` of each sample's loss.
+        gradients: `(B, width)` of each sample's loss; None where none were taken.
+        encoded: the pictures' files; None where they are measured as 8-bit pixels.
         count: samples that are no fill-up copies.
     """
     values = {name: term.measured.detach().cpu().numpy() for name, term in terms.items()}
     met = torch.stack([term.met for term in terms.values()]).all(dim=0).cpu().numpy()
     cosine = None if kept is None else kept.measured.detach().cpu().numpy()
-    whole, usable = finite.cpu().numpy(), torch.isfinite(gradients).all(dim=1).cpu().numpy()
+    whole = finite.cpu().numpy()
+    usable = np.ones_like(whole) if gradients is None else torch.isfinite(gradients).all(dim=1).cpu().numpy()
     losses = loss.detach().cpu().numpy()
     seen = []
     for index in range(count):
@@ -55,17 +57,17 @@ def read_measurements(
         accepted = bool(met[index]) and identity_met and whole[index]
         # A picture that meets everything needs no gradient any more.
         problem = "" if accepted else "; ".join(problems)
+        file = None if encoded is None else encoded[index]
         seen.append(
-            Measurement(pixels[index], measured, identity, float(losses[index]), identity_met, accepted, problem)
+            Measurement(pixels[index], measured, identity, float(losses[index]), identity_met, accepted, problem, file)
         )
     return seen
 
 
-def judge(
-    last: Measurement, best: Measurement, targets: Sequence[Target], options: SteeringOptions
-) -> tuple[Status, str]:
+def judge(last: Measurement, state: SampleState, options: SteeringOptions) -> tuple[Status, str]:
     """Return status and reason of a sample by its last pass and its best one; see `SteeredSample`."""
-    if last.problem:
+    best = state.best
+    if last.problem or best is None:
         return "rejected", f"{last.problem}."
     if best.met:
         return "converged", ""
@@ -73,7 +75,7 @@ def judge(
         return "rejected", f"identity {best.identity:.3f} is below its floor, {options.identity_floor:g}."
     missed = [
         f"{one.attribute} is {best.values[one.attribute]:.4g}, not {one}"
-        for one in targets
+        for one in state.request.targets
         if not one.accepts(best.values[one.attribute])
     ]
-    return "capped", f"after {options.max_evaluations} passes {' and '.join(missed)}."
+    return "capped", f"after {state.evaluations} passes {' and '.join(missed)}."

@@ -2,14 +2,14 @@
 
 The published rule (AttrOP, arXiv 2409.02979) repeats until means over the batch are within limits, which may never be.
 Here each sample has its own targets, its own Adam and its own end; a cap bounds its passes; a finished one makes room
-for the next, so that every pass is full. Mask and noise stay fixed. What is measured is the 8-bit picture (encoded and
-decoded again, if asked), so that the picture that is delivered is the one that met the targets; gradients pass the
-rounding as if it were none.
+for the next, so that passes are full. Where slopes are known before, samples jump along them first, which needs no
+gradient. Mask and noise stay fixed. What is measured is the 8-bit picture (encoded and decoded again, if asked), so
+that the picture that is delivered is the one that met the targets; gradients pass the rounding as if it were none.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from typing import Literal
 
 import numpy as np
 import torch
@@ -32,17 +32,20 @@ from vec2face.steering.samples import (
     SampleState,
     SteeredSample,
     SteeringInputs,
+    SteeringRequest,
 )
 from vec2face.steering.targets import Target
 from vec2face.steering.warm_start import WarmStart
 
+Precision = Literal["float32", "bfloat16"]
+
 
 @dataclass(frozen=True)
 class _Pass:
-    """One pass: a measurement and a gradient `(width,)` of each state's loss."""
+    """One pass: a measurement of each state, and a gradient `(width,)` of its loss where the pass went back."""
 
     seen: list[Measurement]
-    gradients: np.ndarray
+    gradients: np.ndarray | None
 
 
 class Steering:
@@ -54,8 +57,10 @@ class Steering:
         identity: embeds pictures into the generator's feature space; None leaves identity unwatched.
         options: limits, steps and the batch size.
         encoding: measure pictures as they are after this encoding; None for 8-bit pixels.
-        warm_start: where to jump first; None starts from the sample itself.
-        device: "cpu" or "cuda".
+        warm_start: slopes to jump along first; None goes by gradients from the beginning.
+        mask_ratio_min: share of tokens dropped from the generator's encoder; None takes that of its config.
+        precision: of the generator's products; everything else is float32.
+        device: "cpu" or "cuda", or one GPU of several, such as "cuda:1".
 
     Raises:
         ConfigError: nothing may move, no estimators, or two of one name.
@@ -72,6 +77,8 @@ class Steering:
         options: SteeringOptions,
         encoding: ImageFormat | None = None,
         warm_start: WarmStart | None = None,
+        mask_ratio_min: float | None = None,
+        precision: Precision = "float32",
         device: str = "cpu",
     ) -> None:
         config = generator.config
@@ -79,7 +86,8 @@ class Steering:
             raise ContractError("steering renders without landmark pictures, which this generator needs; use another.")
         self.options, self._warm_start = options, warm_start
         self._encoding = None if encoding is None else encoding.resolved()
-        self._device = torch.device(device)
+        self._device, self._mask_ratio_min = torch.device(device), mask_ratio_min
+        self._bfloat16 = precision == "bfloat16"
         self._objectives = {estimator.facts.name: AttributeObjective(estimator) for estimator in estimators}
         if not estimators or len(self._objectives) != len(estimators):
             raise ConfigError("steering needs at least one attribute, and one estimator for each.")
@@ -109,92 +117,114 @@ class Steering:
         Raises:
             ContractError: widths do not fit the generator, or targets do not fit the estimators.
         """
-        ordered = self._check(inputs, targets)
-        waiting = iter(range(len(inputs)))
+        requests = self._requests(inputs, targets)
+        return self.stream(lambda: next(requests, None))
+
+    def stream(self, take: Callable[[], SteeringRequest | None]) -> Iterator[SteeredSample]:
+        """Steer samples that are handed out one by one; yield each when it ends.
+
+        Args:
+            take: gives the next sample, or None where there is none now. It is asked again after each result, so that
+                a result may bring about another sample.
+        """
+        size = self.options.batch_size
         active: list[SampleState] = []
         while True:
-            for index in islice(waiting, self.options.batch_size - len(active)):
-                row = self._free.start(inputs.codes[index])
-                active.append(SampleState(index=index, row=row, targets=ordered[index]))
+            # So many that one of the two kinds of pass can always be full.
+            while len(active) < 2 * size - 1 and (request := take()) is not None:
+                jumps = None if self._warm_start is None else self._warm_start.jumps(request.targets)
+                active.append(SampleState(request, row=self._free.start(request.code), jumps=jumps))
             if not active:
                 return
-            done = self._pass(inputs, active)
-            unfinished = []
-            for state, seen, gradient in zip(active, done.seen, done.gradients, strict=True):
-                state.consider(seen)
-                if seen.met or seen.problem or state.evaluations == self.options.max_evaluations:
-                    yield self._end(inputs, state, seen)
-                    continue
-                self._move(inputs, state, seen, gradient)
-                unfinished.append(state)
-            active = unfinished
+            jumping = [state for state in active if state.jumps is not None]
+            others = [state for state in active if state.jumps is None]
+            back = len(others) > len(jumping)
+            chosen = (others if back else jumping)[:size]
+            done = self._pass(chosen, back=back)
+            for place, (state, seen) in enumerate(zip(chosen, done.seen, strict=True)):
+                best = state.consider(seen)
+                worn = back and state.stale >= self.options.patience
+                if seen.met or seen.problem or worn or state.evaluations == self.options.max_evaluations:
+                    active.remove(state)
+                    yield self._end(state, seen)
+                elif done.gradients is None:
+                    state.jump(seen, self._free, best=best)
+                else:
+                    state.advance(done.gradients[place], self._free)
 
-    def _move(self, inputs: SteeringInputs, state: SampleState, seen: Measurement, gradient: np.ndarray) -> None:
-        code = inputs.codes[state.index]
-        if state.evaluations == 1 and self._warm_start is not None:
-            jumped = self._free.confine(state.row + self._warm_start.move(seen.values, state.targets), code)
-            if not np.array_equal(jumped, state.row):
-                state.jump(jumped, gradient)
-                return
-        state.advance(gradient, self._free, code)
-
-    def _pass(self, inputs: SteeringInputs, active: list[SampleState]) -> _Pass:
+    def _pass(self, states: list[SampleState], *, back: bool) -> _Pass:
         """Render and measure once. The batch is filled up with copies: sums depend on the shapes a kernel sees."""
-        full = active + [active[-1]] * (self.options.batch_size - len(active))
-        rows = self._tensor(np.stack([state.row for state in full])).requires_grad_()
-        indices = [state.index for state in full]
-        vectors, codes = self._networks_inputs(inputs, indices, rows)
-        backend = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
-        with torch.enable_grad(), backend:
-            image = self._generator(
-                vectors,
-                mask_noise=self._tensor(inputs.mask_noise[indices]),
-                mask_rate=self._tensor(inputs.mask_rate[indices]),
-                appearance=codes if codes.shape[1] else None,
-            ).image
-            pixels, delivered = self._deliver(image)
-            terms = {name: self._term(name, full, delivered) for name in self._objectives}
-            kept = self._identity(delivered, self._tensor(inputs.references[indices])) if self._identity else None
+        full = states + [states[-1]] * (self.options.batch_size - len(states))
+        requests = [state.request for state in full]
+        rows = self._tensor(np.stack([state.row for state in full])).requires_grad_(back)
+        exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+        with torch.set_grad_enabled(back), exact:
+            image = self._render(requests, rows)
+            pixels, delivered, encoded = self._deliver(image)
+            terms = {name: self._term(name, requests, delivered) for name in self._objectives}
+            kept = None
+            if self._identity is not None:
+                kept = self._identity(delivered, self._tensor(np.stack([one.reference for one in requests])))
             loss = torch.stack([term.loss for term in (*terms.values(), *([kept] if kept else []))]).sum(dim=0)
             # The sum's gradient of a row is that sample's own.
-            (gradients,) = torch.autograd.grad(loss.sum(), rows)
+            gradients = torch.autograd.grad(loss.sum(), rows)[0] if back else None
         finite = torch.isfinite(image).flatten(1).all(dim=1)
-        seen = read_measurements(pixels, terms, kept, loss, finite, gradients, len(active))
-        return _Pass(seen, gradients.detach().cpu().numpy()[: len(active)])
+        seen = read_measurements(pixels, terms, kept, loss, finite, gradients, encoded, len(states))
+        return _Pass(seen, None if gradients is None else gradients.cpu().numpy())
 
-    def _networks_inputs(self, inputs: SteeringInputs, indices: list[int], rows: Tensor) -> tuple[Tensor, Tensor]:
-        vectors, codes = self._tensor(inputs.vectors[indices]), self._tensor(inputs.codes[indices])
+    def _render(self, requests: list[SteeringRequest], rows: Tensor) -> Tensor:
+        vectors, codes = self._networks_inputs(requests, rows)
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16):
+            image: Tensor = self._generator(
+                vectors,
+                mask_noise=self._tensor(np.stack([one.mask_noise for one in requests])),
+                mask_rate=self._tensor(np.array([one.mask_rate for one in requests])),
+                mask_ratio_min=self._mask_ratio_min,
+                appearance=codes if codes.shape[1] else None,
+            ).image
+        return image.float()
+
+    def _networks_inputs(self, requests: list[SteeringRequest], rows: Tensor) -> tuple[Tensor, Tensor]:
+        vectors = self._tensor(np.stack([one.vector for one in requests]))
+        codes = self._tensor(np.stack([one.code for one in requests]))
         return moved_inputs(self._free, vectors, codes, rows)
 
-    def _deliver(self, image: Tensor) -> tuple[np.ndarray, Tensor]:
-        """Return the pixels as delivered, and the same as `(B, 3, 112, 112)` in [-1, 1] with the image's gradient."""
-        rounded = to_pixels(image.detach()).cpu().numpy()
+    def _deliver(self, image: Tensor) -> tuple[np.ndarray, Tensor, list[bytes] | None]:
+        """Return the pixels as delivered, the same as `(B, 3, 112, 112)` with the image's gradient, and the files."""
+        rounded, files = to_pixels(image.detach()).cpu().numpy(), None
         if self._encoding is not None:
-            rounded = np.stack([_encoded(pixels, self._encoding) for pixels in rounded])
+            form, quality = self._encoding.format, self._encoding.quality
+            files = [encode_image(pixels, format=form, quality=quality) for pixels in rounded]
+            rounded = np.stack([decode_image(data, where="the picture just encoded") for data in files])
         exact = from_pixels(rounded).to(self._device)
-        clipped = image.float().clamp(-1, 1).nan_to_num(0.0)
-        return rounded, exact + (clipped - clipped.detach())
+        clipped = image.clamp(-1, 1).nan_to_num(0.0)
+        return rounded, exact + (clipped - clipped.detach()), files
 
-    def _term(self, name: str, states: list[SampleState], images: Tensor) -> Term:
-        target = [next(target for target in state.targets if target.attribute == name) for state in states]
+    def _term(self, name: str, requests: list[SteeringRequest], images: Tensor) -> Term:
+        target = [next(target for target in one.targets if target.attribute == name) for one in requests]
         low, high, margin = (
             torch.tensor(values, dtype=torch.float32, device=self._device)
             for values in zip(*((one.low, one.high, one.margin) for one in target), strict=True)
         )
         return self._objectives[name](images, low=low, high=high, margin=margin)
 
-    def _end(self, inputs: SteeringInputs, state: SampleState, last: Measurement) -> SteeredSample:
+    def _end(self, state: SampleState, last: Measurement) -> SteeredSample:
         if state.before is None or state.best is None:
             raise RuntimeError("a sample ended before its first pass")
-        best, row = state.best, state.best_row
-        vector, code = self._numpy_inputs(inputs, state.index, row)
-        status, reason = judge(last, best, state.targets, self.options)
-        return SteeredSample(state.index, status, reason, state.before, best, vector, code, state.evaluations)
-
-    def _numpy_inputs(self, inputs: SteeringInputs, index: int, row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         with torch.no_grad():
-            vector, code = self._networks_inputs(inputs, [index], self._tensor(row[None]))
-        return vector[0].cpu().numpy(), code[0].cpu().numpy()
+            vector, code = self._networks_inputs([state.request], self._tensor(state.best_row[None]))
+        status, reason = judge(last, state, self.options)
+        return SteeredSample(
+            index=state.request.index,
+            status=status,
+            reason=reason,
+            before=state.before,
+            after=state.best,
+            vector=vector[0].cpu().numpy(),
+            code=code[0].cpu().numpy(),
+            evaluations=state.evaluations,
+            gradients=state.gradients,
+        )
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         # A copy: matrix products may round by their operands' alignment in memory, which is fixed for torch's own.
@@ -209,7 +239,8 @@ class Steering:
             )
         self._identity = IdentityObjective(identity.embed, floor=self.options.identity_floor)
 
-    def _check(self, inputs: SteeringInputs, targets: Sequence[Sequence[Target]]) -> list[tuple[Target, ...]]:
+    def _requests(self, inputs: SteeringInputs, targets: Sequence[Sequence[Target]]) -> Iterator[SteeringRequest]:
+        """Yield the samples, one by one. Raises `ContractError`, at once, where they do not fit."""
         config = self._generator.config
         require_same_width("the identity vector", inputs.vectors.shape[1], "the generator's input", config.feature_dim)
         require_same_width("the appearance code", inputs.codes.shape[1], "the generator's input", config.appearance_dim)
@@ -222,7 +253,7 @@ class Steering:
                     f"targets of {', '.join(names) or 'nothing'} do not fit estimators of "
                     f"{', '.join(self._objectives)}."
                 )
-        return [tuple(wanted) for wanted in targets]
+        return (inputs.request(index, tuple(wanted)) for index, wanted in enumerate(targets))
 
 
 def free_numbers(generator: Vec2FaceGenerator, options: SteeringOptions) -> FreeNumbers:
@@ -259,8 +290,3 @@ def moved_inputs(free: FreeNumbers, vectors: Tensor, codes: Tensor, rows: Tensor
 def from_pixels(pixels: np.ndarray) -> Tensor:
     """Map uint8 `(B, H, W, 3)` to float32 `(B, 3, H, W)` in [-1, 1]: pixel / 127.5 - 1."""
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
-
-
-def _encoded(pixels: np.ndarray, encoding: ImageFormat) -> np.ndarray:
-    data = encode_image(pixels, format=encoding.format, quality=encoding.quality)
-    return decode_image(data, where="the picture just encoded")

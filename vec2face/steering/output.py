@@ -54,7 +54,9 @@ class SteeringFolder:
 
     def write_picture(self, sample: SteeredSample) -> None:
         """Write one picture. Raises `StorageError`."""
-        data = encode_image(sample.after.pixels, format=self._encoding.format, quality=self._encoding.quality)
+        data = sample.after.encoded  # encoded again, it would not be the picture that was measured
+        if data is None:
+            data = encode_image(sample.after.pixels, format=self._encoding.format, quality=self._encoding.quality)
         write_bytes(self._out / "images" / f"{self.key(sample.index)}.{self._encoding.suffix}", data)
 
     def write_table(self, samples: Sequence[SteeredSample], targets: Sequence[Target]) -> None:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -11,10 +11,35 @@ from vec2face.contracts import require_same_width
 from vec2face.errors import ContractError
 from vec2face.steering.targets import Target
 
+if TYPE_CHECKING:
+    from vec2face.steering.warm_start import Jumps
+
 Status = Literal["converged", "capped", "rejected"]
 
 _BETAS = (0.9, 0.99)
 _EPSILON = 1e-8
+# A loss smaller by this share is progress.
+_PROGRESS = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class SteeringRequest:
+    """One sample: what it starts from, and what is asked of it.
+
+    Attributes:
+        index: a number that names it in results.
+        vector, reference, code, mask_noise: float32 rows.
+        mask_rate: share of tokens masked.
+        targets: one for each estimator.
+    """
+
+    index: int
+    vector: np.ndarray
+    reference: np.ndarray
+    code: np.ndarray
+    mask_noise: np.ndarray
+    mask_rate: float
+    targets: tuple[Target, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +69,18 @@ class SteeringInputs:
     def __len__(self) -> int:
         return len(self.vectors)
 
+    def request(self, index: int, targets: tuple[Target, ...]) -> SteeringRequest:
+        """Return one row, with what is asked of it."""
+        return SteeringRequest(
+            index=index,
+            vector=self.vectors[index],
+            reference=self.references[index],
+            code=self.codes[index],
+            mask_noise=self.mask_noise[index],
+            mask_rate=float(self.mask_rate[index]),
+            targets=targets,
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
@@ -57,6 +94,7 @@ class Measurement:
         identity_met: whether the cosine is at its floor or above; True where identity is not watched.
         met: whether identity and every attribute are accepted.
         problem: what is not finite, or "".
+        encoded: the picture's file, where samples are measured as encoded.
     """
 
     pixels: np.ndarray
@@ -66,6 +104,7 @@ class Measurement:
     identity_met: bool
     met: bool
     problem: str = ""
+    encoded: bytes | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,13 +113,14 @@ class SteeredSample:
 
     Attributes:
         index: its row in the inputs.
-        status: "converged": every target is met and identity kept, as measured on the delivered pixels. "capped": the
-            passes ran out with identity kept but a target not met. "rejected": identity is below its floor in the best
-            picture, or a network or an estimator gave NaN or infinity.
+        status: "converged": every target is met and identity kept, as measured on the delivered pixels. "capped":
+            identity is kept but a target not met, and the passes ran out or brought it no nearer any more. "rejected":
+            identity is below its floor in the best picture, or a network or an estimator gave NaN or infinity.
         reason: one sentence for a sample that did not converge, or "".
         before, after: what was measured at first and of the picture that is delivered, the best there was.
         vector, code: float32 `(D,)`, `(A,)` that `after` was rendered from.
-        evaluations: passes through the generator, forward and back, that this sample took.
+        evaluations: passes through the generator that this sample took.
+        gradients: how many of them also went back, for a gradient.
     """
 
     index: int
@@ -91,6 +131,7 @@ class SteeredSample:
     vector: np.ndarray
     code: np.ndarray
     evaluations: int
+    gradients: int
 
 
 class FreeNumbers:
@@ -140,42 +181,51 @@ class SampleState:
     """A sample under way. Nothing in it is shared with another sample.
 
     Args:
-        index: its row in the inputs.
+        request: what it starts from and what is asked.
         row: `(width,)` the free numbers it starts from.
-        targets: what is asked.
+        jumps: what it jumps by first, while there is one; a pass for a jump goes back for no gradient.
     """
 
-    def __init__(self, *, index: int, row: np.ndarray, targets: tuple[Target, ...]) -> None:
-        self.index, self.row, self.targets = index, row, targets
-        self.evaluations = 0
+    def __init__(self, request: SteeringRequest, *, row: np.ndarray, jumps: "Jumps | None" = None) -> None:
+        self.request, self.row, self.jumps = request, row, jumps
+        self.evaluations = self.gradients = 0
+        self.stale = 0
         self.before: Measurement | None = None
         self.best: Measurement | None = None
         self.best_row = row
-        self._start = row
-        self._start_gradient: np.ndarray | None = None
-        self._jumped = False
         self._mean = np.zeros_like(row)
         self._square = np.zeros_like(row)
         self._steps = 0
 
-    def consider(self, seen: Measurement) -> None:
-        """Take note of a pass: the first is what the sample was, the best is kept."""
+    def consider(self, seen: Measurement) -> bool:
+        """Take note of a pass: the first is what the sample was, the best is kept. Tell whether this is the best."""
         self.evaluations += 1
+        self.gradients += self.jumps is None
+        self.stale += 1
         if self.before is None:
             self.before = self.best = seen
-        elif self.best is None or _better(seen, self.best):
-            self.best, self.best_row = seen, self.row
+            return True
+        if self.best is not None:
+            if not _better(seen, self.best):
+                return False
+            if _nearer(seen, self.best):
+                self.stale = 0
+        self.best, self.best_row = seen, self.row
+        return True
 
-    def jump(self, row: np.ndarray, gradient: np.ndarray) -> None:
-        """Try a row that directions promise to be near the target; the start's gradient is kept in case it is not."""
-        self._jumped, self._start_gradient, self.row = True, gradient, row
+    def jump(self, seen: Measurement, free: FreeNumbers, *, best: bool) -> None:
+        """Take the next jump; where there is none, go on by gradients, from the best row there was."""
+        if self.jumps is None:
+            return
+        row = self.jumps.next(self.row, seen.values, loss=seen.loss, best=best)
+        confined = None if row is None else free.confine(row, self.request.code)
+        if confined is None or np.array_equal(confined, self.row):
+            self.jumps, self.row, self.stale = None, self.best_row, 0
+        else:
+            self.row = confined
 
-    def advance(self, gradient: np.ndarray, free: FreeNumbers, code: np.ndarray) -> None:
-        """Take one step of Adam (arXiv 1412.6980), from the start again if a jump made matters worse."""
-        if self._jumped:
-            self._jumped = False
-            if self.best_row is self._start and self._start_gradient is not None:
-                self.row, gradient = self._start, self._start_gradient
+    def advance(self, gradient: np.ndarray, free: FreeNumbers) -> None:
+        """Take one step of Adam (arXiv 1412.6980)."""
         self._steps += 1
         first, second = _BETAS
         self._mean = first * self._mean + (1 - first) * gradient
@@ -183,7 +233,12 @@ class SampleState:
         mean = self._mean / (1 - first**self._steps)
         square = self._square / (1 - second**self._steps)
         moved = self.row - free.steps * mean / (np.sqrt(square) + _EPSILON)
-        self.row = free.confine(moved.astype(np.float32), code)
+        self.row = free.confine(moved.astype(np.float32), self.request.code)
+
+
+def _nearer(seen: Measurement, best: Measurement) -> bool:
+    """Whether a better picture is so much better that it counts as progress."""
+    return seen.identity_met != best.identity_met or seen.met or seen.loss < (1 - _PROGRESS) * best.loss
 
 
 def _better(seen: Measurement, best: Measurement) -> bool:

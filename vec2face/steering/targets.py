@@ -5,17 +5,11 @@ Every form is an interval of accepted values: `30` is 30 within the attribute's 
 """
 
 import math
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from vec2face.config.attributes import TARGET_FORMS, Point, read_target
 from vec2face.errors import ConfigError
-
-_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
-_POINT = re.compile(rf"(?P<value>{_NUMBER})(?:(?:\+-|±)(?P<tolerance>{_NUMBER}))?")
-_BOUND = re.compile(rf"(?P<side>>=|<=)(?P<value>{_NUMBER})")
-_INTERVAL = re.compile(rf"(?P<low>{_NUMBER})\.\.(?P<high>{_NUMBER})")
-_FORMS = "30, 30+-2, >=30, <=30 or 20..40"
 
 
 @dataclass(frozen=True)
@@ -82,7 +76,7 @@ def interval(facts: AttributeFacts, low: float = -math.inf, high: float = math.i
     """
     ends = [end for end in (low, high) if not math.isinf(end)]
     if not ends or any(math.isnan(end) for end in ends):
-        raise ConfigError(f"the target of {facts.name} needs a number; write {_FORMS}.")
+        raise ConfigError(f"the target of {facts.name} needs a number; write {TARGET_FORMS}.")
     if low > high:
         raise ConfigError(
             f"the target of {facts.name} asks for at least {low:g} and at most {high:g}; no value is both."
@@ -111,16 +105,10 @@ def parse_target(text: str, facts: AttributeFacts) -> Target:
     Raises:
         ConfigError: the text has none of the forms, contradicts itself, or asks for values outside the range.
     """
-    written = text.replace(" ", "")
-    if found := _POINT.fullmatch(written):
-        tolerance = found["tolerance"]
-        return point(facts, float(found["value"]), None if tolerance is None else float(tolerance))
-    if found := _BOUND.fullmatch(written):
-        value = float(found["value"])
-        return interval(facts, low=value) if found["side"] == ">=" else interval(facts, high=value)
-    if found := _INTERVAL.fullmatch(written):
-        return interval(facts, float(found["low"]), float(found["high"]))
-    raise ConfigError(f"the target {facts.name}={text} cannot be read; write {_FORMS}.")
+    asked = read_target(text, quoted=f"the target {facts.name}={text}")
+    if isinstance(asked, Point):
+        return point(facts, asked.value, asked.tolerance)
+    return interval(facts, asked.low, asked.high)
 
 
 def split_assignments(pairs: Iterable[str]) -> dict[str, str]:

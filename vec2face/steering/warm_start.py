@@ -1,4 +1,8 @@
-"""A first jump towards the targets, along directions along which the attributes are known to change."""
+"""Jumps towards the targets, along slopes that are known before and corrected by what each jump shows.
+
+For one sample, Broyden's method (Math. Comp. 19, 1965): the least move that the slopes say is enough, then a rank-one
+correction of the slopes by what was measured. A jump needs no gradient, so its pass costs half of one that goes back.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,10 +14,15 @@ from vec2face.steering.targets import Target
 
 # Ridge of the small system of attributes, as a share of its mean diagonal: keeps attributes that change alike solvable.
 _RIDGE = 1e-3
+# Where so many jumps did not arrive, or so many failed, gradients do better. One that leaves more of the loss than this
+# share failed: the slopes are wrong, or the limits are reached along them.
+_MOST_JUMPS = 8
+_MOST_FAILURES = 2
+_SHARE_LEFT = 0.8
 
 
 class WarmStart:
-    """The least move that linear slopes say brings every attribute to where it is asked.
+    """Slopes to jump along.
 
     Args:
         slopes: {attribute: `(width,)` change of the attribute for one unit of each free number}; see `FreeNumbers`.
@@ -38,20 +47,58 @@ class WarmStart:
                 "use directions made for this generator."
             )
 
-    def move(self, values: Mapping[str, float], targets: Sequence[Target]) -> np.ndarray:
-        """Return the move `(width,)` float32 from measured values to just inside the targets: 0 where all are met.
-
-        Attributes without slopes are left out; those that are met already are asked to stay.
-        """
+    def jumps(self, targets: Sequence[Target]) -> "Jumps":
+        """Return the jumps of one sample; attributes without slopes are left out."""
         wanted = {target.attribute: target for target in targets}
         chosen = [row for row, name in enumerate(self._names) if name in wanted]
-        gaps = np.array([_gap(values[self._names[row]], wanted[self._names[row]]) for row in chosen])
-        if not gaps.any():
-            return np.zeros(self._slopes.shape[1], np.float32)
-        slopes = self._slopes[chosen]
-        system = slopes @ slopes.T
-        system += np.eye(len(system)) * max(_RIDGE * np.trace(system) / len(system), np.finfo(np.float64).tiny)
-        return (slopes.T @ np.linalg.solve(system, gaps)).astype(np.float32)
+        return Jumps([wanted[self._names[row]] for row in chosen], self._slopes[chosen])
+
+
+class Jumps:
+    """The jumps of one sample. Made by `WarmStart.jumps`."""
+
+    def __init__(self, targets: Sequence[Target], slopes: np.ndarray) -> None:
+        self._targets, self._slopes = tuple(targets), slopes
+        self._made = self._failures = 0
+        self._from: tuple[np.ndarray, np.ndarray, float] | None = None
+
+    def next(self, row: np.ndarray, values: Mapping[str, float], *, loss: float, best: bool) -> np.ndarray | None:
+        """Return the row `(width,)` float32 to jump to, which is to be confined, or None where jumps are over.
+
+        Args:
+            row: where the sample is: the row returned last, confined.
+            values: what was measured there.
+            loss: of the picture there, in tolerances.
+            best: whether it is the sample's best picture; if not, it is jumped from the place before.
+        """
+        place, measured = row.astype(np.float64), np.array([values[one.attribute] for one in self._targets])
+        if self._from is not None:
+            self._learn(place - self._from[0], measured - self._from[1])
+            self._failures += not best or loss > _SHARE_LEFT * self._from[2]
+        if best or self._from is None:
+            self._from = place, measured, loss
+        place, measured, _ = self._from
+        gaps = np.array([_gap(value, one) for value, one in zip(measured, self._targets, strict=True)])
+        if not gaps.any() or self._failures == _MOST_FAILURES or self._made == _MOST_JUMPS:
+            return None
+        self._made += 1
+        found: np.ndarray = (place + least_move(self._slopes, gaps)).astype(np.float32)
+        return found
+
+    def _learn(self, moved: np.ndarray, changed: np.ndarray) -> None:
+        square = float(np.sum(moved * moved))
+        if square > 0:
+            surprise = changed - np.sum(self._slopes * moved, axis=1)
+            self._slopes = self._slopes + surprise[:, None] * moved / square
+
+
+def least_move(slopes: np.ndarray, gaps: np.ndarray) -> np.ndarray:
+    """Return the shortest move `(width,)` that changes K values by `(K,)` gaps where `(K, width)` slopes are true."""
+    # Sums of products, not matrix products, which may round by how memory is aligned.
+    system = np.sum(slopes[:, None] * slopes[None], axis=2)
+    system += np.eye(len(system)) * max(_RIDGE * np.trace(system) / len(system), np.finfo(np.float64).tiny)
+    move: np.ndarray = np.sum(np.linalg.solve(system, gaps)[:, None] * slopes, axis=0)
+    return move
 
 
 def _gap(value: float, target: Target) -> float:
