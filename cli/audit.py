@@ -8,6 +8,8 @@ import click
 
 from vec2face.config.audit import AuditOptions
 from vec2face.config.base import parse
+from vec2face.fileio.location import Location
+from vec2face_cli.locations import LOCATION
 
 FILE = click.Path(path_type=Path)
 COUNT = click.IntRange(min=1)
@@ -15,7 +17,7 @@ DEFAULTS = AuditOptions()
 
 
 @click.command(short_help="Measure a dataset: identity separation, consistency, contact sheets, card.")
-@click.argument("dataset", type=FILE)
+@click.argument("dataset", type=LOCATION)
 @click.option(
     "--embedder",
     default=DEFAULTS.embedder,
@@ -39,7 +41,7 @@ DEFAULTS = AuditOptions()
 @click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
 def audit(
     *,
-    dataset: Path,
+    dataset: Location,
     embedder: str,
     second_embedder: str | None,
     images_per_identity: int | None,
@@ -50,7 +52,7 @@ def audit(
     batch_size: int,
     as_json: bool,
 ) -> None:
-    """Measure DATASET, a folder made by `vec2face generate`, and write its report, card and contact sheets.
+    """Measure DATASET, a folder or URL filled by `vec2face generate`, and write its report, card and contact sheets.
 
     Everything is written to DATASET/report; the measured columns of metadata.parquet are filled as well. A stopped
     audit goes on where it ended.

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -89,12 +89,14 @@ def local_folder(location: Location, *, progress: ProgressReporter | None = None
         return mirror.folder
 
 
-def send_back(location: Location, names: Iterable[str]) -> None:
-    """Upload files that were written into the copy of `local_folder`; nothing is to be done for a path.
+def send_back(location: Location, *, files: Sequence[str] = (), folders: Sequence[str] = (), but: str = "") -> None:
+    """Upload what was written into the copy of `local_folder`; nothing is to be done for a path.
 
     Args:
         location: what `local_folder` was given.
-        names: the files, relative to the folder, uploaded in this order.
+        files: files, relative to the folder.
+        folders: folders, relative to it, which are made there what they are here, at any depth.
+        but: name of a folder inside those that stays here.
 
     Raises:
         StorageError: the store does not take them.
@@ -102,7 +104,15 @@ def send_back(location: Location, names: Iterable[str]) -> None:
     if isinstance(location, Path):
         return
     with _Mirror.of(location) as mirror:
-        for name in names:
+        for folder in folders:
+            here = [path.relative_to(mirror.folder) for path in (mirror.folder / folder).rglob("*") if path.is_file()]
+            kept = sorted(path.as_posix() for path in here if but not in path.parts)
+            for name in kept:
+                mirror.send(name)
+            for name in (location / folder).files():
+                if f"{folder}/{name}" not in kept:
+                    (location / folder / name).unlink(missing_ok=True)
+        for name in files:
             mirror.send(name)
 
 
@@ -137,7 +147,7 @@ class _Mirror:
         for name in self._record.keys() - there.keys():
             (self.folder / name).unlink(missing_ok=True)
             del self._record[name]
-        wanted = {name: stat for name, stat in there.items() if self._record.get(name) != self._state(name, stat)}
+        wanted = {name: stat for name, stat in there.items() if not self._stands(name, stat)}
         self._require_space(sum(stat.st_size for stat in wanted.values()))
         total = sum(stat.st_size for stat in there.values())
         missing = sum(stat.st_size for stat in wanted.values())
@@ -160,6 +170,9 @@ class _Mirror:
         _fetch(self.location / name, stat, target)
         self._record[name] = self._state(name, stat)
         return stat
+
+    def _stands(self, name: str, stat: RemoteStat) -> bool:
+        return name in self._record and self._record[name] == self._state(name, stat)
 
     def _state(self, name: str, stat: RemoteStat) -> dict[str, Any] | None:
         """What the record says of a file whose copy is as it was fetched."""

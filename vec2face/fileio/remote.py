@@ -10,6 +10,7 @@ import posixpath
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -59,7 +60,9 @@ class RemoteStat:
     @classmethod
     def of(cls, info: dict[str, Any]) -> "RemoteStat":
         """Read it from what fsspec calls a file's info."""
-        stamp = next((str(info[key]) for key in _VERSION_KEYS if info.get(key)), "")
+        stamp = next((info[key] for key in _VERSION_KEYS if info.get(key)), "")
+        # The same time comes as a number or a date, by the way it was asked for.
+        stamp = str(stamp.timestamp() if isinstance(stamp, datetime) else stamp)
         return cls(int(info["size"]), fingerprint([int(info["size"]), stamp]))
 
 
