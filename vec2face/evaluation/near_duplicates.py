@@ -15,9 +15,10 @@ from vec2face.evaluation.embeddings import EmbeddedImages
 from vec2face.evaluation.perceptual_hash import BITS, Hashes, close_pairs
 from vec2face.progress import ProgressReporter
 
-# Conventions: of 64 bits, the photographs of LFW differ in about 28; the same one as JPEG of quality 50 in 0 to 4.
+# Conventions: two photographs of LFW differ in 28 of 64 bits (median of 44,850 pairs of 300 images, none in 8 or
+# fewer); the same one as JPEG of quality 20 in up to 4, at a cosine of 0.86 or more by the embedded recogniser.
 NEAR_BITS = 8
-NEAR_COSINE = 0.9
+NEAR_COSINE = 0.8
 LISTED = 16
 _MOST_KEPT = 100_000  # pairs held in memory; all are counted
 _PAIRS = 65_536
