@@ -17,10 +17,12 @@ import torch
 
 from vec2face.checkpoints import load_embedder, load_generator
 from vec2face.config.generation import Compute
+from vec2face.config.pose import LandmarkStyle
 from vec2face.contracts import IMAGE_SIZE
 from vec2face.evaluation.embeddings import move
 from vec2face.generation.noise import Draws
 from vec2face.generation.render import Renderer, torch_threads
+from vec2face.generation.views import PosePlan, View, no_views
 from vec2face.models.embedders.base import FaceEmbedder
 from vec2face.models.generator import Vec2FaceGenerator
 from vec2face.models.generator.feature_mae import TOKENS
@@ -130,6 +132,10 @@ def _rendering(generator: Vec2FaceGenerator, device: Device) -> Callable[[int, P
         compute = Compute(dtype=precision, batch_size=batch_size, device=device)
         renderer = Renderer(generator=generator, compute=compute, mask_ratio_min=mask["min"])
         rng = np.random.default_rng(0)
+        views = no_views(batch_size)
+        if generator.config.pose_condition:
+            pose = PosePlan((View(1.0, ((-40.0, 40.0), (0.0, 0.0), (0.0, 0.0)), None),), LandmarkStyle(), 1.0)
+            views = pose.draw(images_per_identity=batch_size, seed=0, identity=0, numbers=range(batch_size))
         draws = Draws(
             identity=np.zeros(batch_size, np.int64),
             image=np.arange(batch_size),
@@ -139,6 +145,9 @@ def _rendering(generator: Vec2FaceGenerator, device: Device) -> Callable[[int, P
             mask_noise=rng.random((batch_size, TOKENS), np.float32),
             mask_rate=np.full(batch_size, mask["mean"], np.float32),
             appearance=rng.standard_normal((batch_size, generator.config.appearance_dim), np.float32),
+            view=views.view,
+            angles=views.angles,
+            landmarks=views.landmarks,
         )
         return lambda: list(renderer.render([draws]))
 

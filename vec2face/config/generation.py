@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from vec2face.config.base import Schema
+from vec2face.config.pose import PoseControl
 
 MAX_IDENTITIES = 10_000_000  # the identity field of an image's key has seven digits
 MAX_IMAGES_PER_IDENTITY = 10_000  # its image field has four
@@ -259,6 +260,7 @@ class GenerateRecipe(Schema):
     variation: Variation = Variation()
     mask: MaskRate | None = Field(None, description="null: the sampling mask in the generator's config")
     image: ImageFormat = ImageFormat()
+    pose: PoseControl | None = Field(None, description="views, for a generator with a pose condition; null: none")
     shards: Shards = Shards()
     compute: Compute = Compute()
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from vec2face.checkpoints import digest, load_generator
 from vec2face.config.generation import GenerateRecipe
-from vec2face.errors import ContractError, DatasetError, InputError
+from vec2face.errors import DatasetError, InputError
 from vec2face.fileio.atomic import sha256_file
 from vec2face.fileio.location import Location
 from vec2face.fileio.mirror import local_file
@@ -57,7 +57,8 @@ def prepare(
         done = rounds[: len(rounds) - len(undone)]
         bank = redo(bank, recipe, candidate_source(recipe, generator), done=done, rounds=undone)
     facts = BankFacts(sha256=content_digest(bank), count=len(bank), dim=bank.width)
-    return make_plan(recipe, bank=facts, generator=generator, request=request, repairs=rounds), bank
+    plan = make_plan(recipe, bank=facts, generator=generator, request=request, repairs=rounds, recorded=description)
+    return plan, bank
 
 
 def generator_facts(reference: str) -> GeneratorFacts:
@@ -65,11 +66,8 @@ def generator_facts(reference: str) -> GeneratorFacts:
 
     Raises:
         WeightsError: the reference cannot be loaded.
-        ContractError: the generator is conditioned on pose.
     """
     config = load_generator(reference).config
-    if config.pose_condition:
-        raise ContractError(f"{reference} renders from landmark pictures, which a plan has none of; use other weights.")
     return GeneratorFacts(
         sha256=digest(reference, kind="generator"),
         feature_dim=config.feature_dim,
@@ -77,6 +75,8 @@ def generator_facts(reference: str) -> GeneratorFacts:
         sigma_unit=config.sigma_unit,
         sampling_mask=dict(config.sampling_mask),
         appearance_dim=config.appearance_dim,
+        pose_condition=config.pose_condition,
+        adapters=config.lora_rank is not None,
     )
 
 

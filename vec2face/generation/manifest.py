@@ -11,6 +11,9 @@ from vec2face.fileio.atomic import write_json
 
 KEPT = "kept"
 
+# Columns that datasets with poses alone have.
+POSE_COLUMNS = ("view", "view_yaw", "view_pitch", "view_roll")
+
 
 class Samples(Schema):
     """A column each for what was drawn for the images of a shard, in order; rejected images included."""
@@ -23,10 +26,17 @@ class Samples(Schema):
     sigma: tuple[float, ...] = Field(description="strength of the perturbation, in sigma units")
     mask_rate: tuple[float, ...] = Field(description="share of face tokens that were masked")
     status: tuple[str, ...] = Field(description=f"'{KEPT}', or why the image was left out")
+    view: tuple[int, ...] | None = Field(None, description="index of the recipe's view; null: no poses")
+    view_yaw: tuple[float | None, ...] | None = Field(
+        None, description="of the landmarks that the generator saw, degrees"
+    )
+    view_pitch: tuple[float | None, ...] | None = Field(None, description="the same; null for a landmark picture")
+    view_roll: tuple[float | None, ...] | None = Field(None, description="the same")
 
     @model_validator(mode="after")
     def _same_length(self) -> "Samples":
-        if len({len(getattr(self, name)) for name in type(self).model_fields}) != 1:
+        columns = [getattr(self, name) for name in type(self).model_fields]
+        if len({len(column) for column in columns if column is not None}) != 1:
             raise ValueError("the columns differ in length")
         return self
 
@@ -56,7 +66,7 @@ class ShardManifest(Schema):
 
 def write_manifest(path: Path, manifest: ShardManifest) -> None:
     """Write a manifest atomically. Raises `StorageError`."""
-    values: dict[str, Any] = manifest.model_dump(mode="json")
+    values: dict[str, Any] = manifest.model_dump(mode="json", exclude_none=True)
     write_json(path, values)
 
 

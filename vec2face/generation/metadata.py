@@ -26,6 +26,16 @@ SCHEMA = pa.schema(
     ]
 )
 
+# Of datasets with poses alone.
+POSE_SCHEMA = pa.schema(
+    [
+        pa.field("view", pa.int32(), metadata={"meaning": "index of the recipe's view"}),
+        pa.field("view_yaw", pa.float32(), metadata={"meaning": "of the landmarks shown to the generator, degrees"}),
+        pa.field("view_pitch", pa.float32(), metadata={"meaning": "the same; null for a landmark picture"}),
+        pa.field("view_roll", pa.float32(), metadata={"meaning": "the same"}),
+    ]
+)
+
 
 def write_metadata(folder: DatasetFolder, shards: int, on_shard: Callable[[], None]) -> int:
     """Write the table atomically, one row group a shard, and return its number of rows.
@@ -40,9 +50,11 @@ def write_metadata(folder: DatasetFolder, shards: int, on_shard: Callable[[], No
         StorageError: the table cannot be written.
     """
     rows = 0
-    with atomic_write(folder.metadata) as stream, pq.ParquetWriter(stream, SCHEMA, compression="zstd") as writer:
+    posed = read_manifest(folder.manifest(0)).samples.view is not None
+    schema = pa.schema([*SCHEMA, *POSE_SCHEMA]) if posed else SCHEMA
+    with atomic_write(folder.metadata) as stream, pq.ParquetWriter(stream, schema, compression="zstd") as writer:
         for index in range(shards):
-            table = _table(read_manifest(folder.manifest(index)))
+            table = _table(read_manifest(folder.manifest(index)), schema)
             writer.write_table(table, row_group_size=max(1, table.num_rows))
             rows += table.num_rows
             on_shard()
@@ -66,7 +78,7 @@ def metadata_problem(folder: DatasetFolder, rows: int) -> str | None:
     return None
 
 
-def _table(manifest: ShardManifest) -> pa.Table:
+def _table(manifest: ShardManifest, schema: pa.Schema) -> pa.Table:
     columns = manifest.samples.model_dump()
     columns["shard"] = [manifest.shard] * len(columns["key"])
-    return pa.table({name: pa.array(columns[name], SCHEMA.field(name).type) for name in SCHEMA.names}, schema=SCHEMA)
+    return pa.table({name: pa.array(columns[name], schema.field(name).type) for name in schema.names}, schema=schema)

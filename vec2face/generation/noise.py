@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vec2face.generation.plan import Plan, ShardPlan
+from vec2face.generation.views import no_views
 from vec2face.identities.slices import BankSlices
 from vec2face.identities.variation import perturb_identity, sigma_schedule
 from vec2face.models.generator.masking import draw_masks
@@ -24,6 +25,7 @@ class Draws:
         mask_noise: float32 `(B, 49)` in [0, 1).
         mask_rate: float32 `(B,)` share of tokens masked.
         appearance: float32 `(B, A)` appearance codes; A is 0 for a generator that takes none.
+        view, angles, landmarks: see `generation.views.DrawnViews`; without pictures for a generator that takes none.
     """
 
     identity: np.ndarray
@@ -34,6 +36,9 @@ class Draws:
     mask_noise: np.ndarray
     mask_rate: np.ndarray
     appearance: np.ndarray
+    view: np.ndarray
+    angles: np.ndarray
+    landmarks: np.ndarray
 
     def __len__(self) -> int:
         return len(self.identity)
@@ -53,6 +58,11 @@ def draw(plan: Plan, vector: np.ndarray, identity: int, first_image: int, images
     sigma = schedule[first_image : first_image + images]
     numbers = range(first_image, first_image + images)
     mask_noise, mask_rate = draw_masks(seed, identity, numbers, plan.mask.model_dump())
+    if plan.pose is None:
+        views = no_views(images)
+    else:
+        per_identity = recipe.images_per_identity
+        views = plan.pose.draw(images_per_identity=per_identity, seed=seed, identity=identity, numbers=numbers)
     return Draws(
         identity=np.full(images, identity),
         image=np.array(numbers, dtype=np.int64),
@@ -69,6 +79,9 @@ def draw(plan: Plan, vector: np.ndarray, identity: int, first_image: int, images
         mask_noise=mask_noise,
         mask_rate=mask_rate,
         appearance=_appearance(plan, identity, numbers),
+        view=views.view,
+        angles=views.angles,
+        landmarks=views.landmarks,
     )
 
 

@@ -8,10 +8,12 @@ from typing import Any
 
 from vec2face.config.base import parse
 from vec2face.config.generation import GenerateRecipe, MaskRate
+from vec2face.config.pose import PoseControl
 from vec2face.contracts import require_same_width
 from vec2face.errors import ConfigError
 from vec2face.fileio.atomic import fingerprint
 from vec2face.generation.repairs import BANK, IDENTITIES_PER_SHARD, RepairRound, ShardPlans
+from vec2face.generation.views import PosePlan, resolve_pose
 
 # Raise it whenever equal recipes begin to give other bytes: another order of draws, member order, JSON layout.
 FORMAT = 1
@@ -51,6 +53,8 @@ class GeneratorFacts:
         sigma_unit: standard deviation, in raw feature units a dimension, that a sigma of 1 means.
         sampling_mask: "min", "max", "mean", "std" of the mask rate it is meant to be sampled with.
         appearance_dim: width of the appearance code it takes, 0 for none.
+        pose_condition: whether it takes landmark pictures.
+        adapters: whether it has low-rank adapters.
     """
 
     sha256: str
@@ -59,6 +63,8 @@ class GeneratorFacts:
     sigma_unit: float
     sampling_mask: Mapping[str, float]
     appearance_dim: int = 0
+    pose_condition: bool = False
+    adapters: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,7 @@ class Plan:
         request: how the bank was asked for, so that a resumed run need not sample it again; decides no byte.
         versions: library -> release, of `DECISIVE_LIBRARIES`.
         repairs: the rounds that gave identities other vectors; `bank` is what they led to.
+        pose: the views of a generator with a pose condition; None for another.
     """
 
     recipe: GenerateRecipe
@@ -93,6 +100,12 @@ class Plan:
     versions: Mapping[str, str]
     request: Mapping[str, Any]
     repairs: tuple[RepairRound, ...] = ()
+    pose: PosePlan | None = None
+
+    @property
+    def adapter_strength(self) -> float:
+        """Factor on the generator's low-rank adapters."""
+        return 1.0 if self.pose is None else self.pose.adapter_strength
 
     @property
     def images(self) -> int:
@@ -134,6 +147,7 @@ class Plan:
             "variation.mixture": [[part.sigma, part.share] for part in recipe.variation.mixture],
             "variation.appearance": self.appearance,
             "mask": self.mask.model_dump(mode="json"),
+            **({} if self.pose is None else self.pose.determinants()),
             "image.format": recipe.image.format,
             "image.quality": recipe.image.quality,
             IDENTITIES_PER_SHARD: recipe.shards.identities_per_shard,
@@ -171,6 +185,7 @@ class Plan:
             "images": self.images,
             "shards": self.shard_count,
             **({"repairs": repairs} if repairs else {}),
+            **({} if self.pose is None else {"landmark_pictures": self.pose.describe()}),
         }
 
 
@@ -181,13 +196,19 @@ def make_plan(
     generator: GeneratorFacts,
     request: Mapping[str, Any],
     repairs: tuple[RepairRound, ...] = (),
+    recorded: Mapping[str, Any] | None = None,
 ) -> Plan:
     """Join a recipe with its inputs; `vec2face.generation.inputs.prepare` finds them.
 
+    Args:
+        recipe, bank, generator, request, repairs: see `Plan`.
+        recorded: the description of the dataset that is continued, which keeps landmark pictures.
+
     Raises:
         ContractError: the bank's vectors are not of the width the generator takes.
-        ConfigError: the generator's own sampling mask is unusable, or a strength of appearance is asked of a generator
-            without the code.
+        ConfigError: the generator's own sampling mask is unusable, a strength of appearance is asked of a generator
+            without the code, or poses of one without a pose condition, or none of one with it.
+        InputError: a file of landmarks cannot be used.
     """
     require_same_width("the identity bank", bank.dim, "the generator", generator.feature_dim)
     mask = recipe.mask or parse(MaskRate, generator.sampling_mask, where="the generator's sampling_mask")
@@ -203,7 +224,26 @@ def make_plan(
         versions={library: version(library) for library in DECISIVE_LIBRARIES},
         request=request,
         repairs=repairs,
+        pose=_pose(recipe.pose, generator, recorded),
     )
+
+
+def _pose(asked: PoseControl | None, generator: GeneratorFacts, recorded: Mapping[str, Any] | None) -> PosePlan | None:
+    if asked is None and not generator.pose_condition:
+        return None
+    if asked is None:
+        raise ConfigError(
+            "this generator renders from landmark pictures; say which by pose.views, such as --view yaw=-40..40 or "
+            "--landmarks FILE."
+        )
+    if not generator.pose_condition:
+        raise ConfigError(
+            "the recipe asks for poses, but this generator has no pose condition; leave pose out and steer the yaw "
+            "(attributes), or use weights that have one (vec2face-plus)."
+        )
+    if asked.adapter_strength != 1 and not generator.adapters:
+        raise ConfigError("pose.adapter_strength needs a generator with low-rank adapters; leave it out.")
+    return resolve_pose(asked, recorded=recorded)
 
 
 def _appearance(asked: float | None, generator: GeneratorFacts) -> float:

@@ -35,7 +35,12 @@ class Probe:
         most = plan.recipe.images_per_identity
         if images > most:
             raise InputError(f"{images} images of an identity cannot be tried, for it will have {most}; try fewer.")
-        renderer = Renderer(generator=generator, compute=plan.recipe.compute, mask_ratio_min=plan.mask.min)
+        renderer = Renderer(
+            generator=generator,
+            compute=plan.recipe.compute,
+            mask_ratio_min=plan.mask.min,
+            adapter_strength=plan.adapter_strength,
+        )
         return cls(plan, renderer, embedder, images)
 
     def sums(self, identities: np.ndarray, vectors: np.ndarray) -> np.ndarray:

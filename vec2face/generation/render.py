@@ -12,6 +12,7 @@ from vec2face.config.generation import Compute
 from vec2face.errors import ConfigError
 from vec2face.generation.noise import Draws
 from vec2face.models.generator.generator import Vec2FaceGenerator
+from vec2face.models.generator.lora import set_adapter_strength
 from vec2face.models.pixels import to_pixels
 
 
@@ -41,14 +42,22 @@ class Renderer:
         generator: a `Vec2FaceGenerator`; it is moved to the device and to eval mode.
         compute: precision, batch size and device of the plan.
         mask_ratio_min: share of tokens dropped from the encoder.
+        adapter_strength: factor on the generator's low-rank adapters.
         device_index: which GPU, when there are several.
 
     Raises:
         ConfigError: the device is "cuda" and there is none.
+        ContractError: another strength than 1 is asked of a generator without adapters.
     """
 
     def __init__(
-        self, *, generator: Vec2FaceGenerator, compute: Compute, mask_ratio_min: float, device_index: int = 0
+        self,
+        *,
+        generator: Vec2FaceGenerator,
+        compute: Compute,
+        mask_ratio_min: float,
+        adapter_strength: float = 1.0,
+        device_index: int = 0,
     ) -> None:
         require_device(compute.device)
         if compute.device == "cuda":
@@ -56,6 +65,7 @@ class Renderer:
         else:
             self.device = torch.device("cpu")
         self.generator = generator.eval().to(device=self.device, memory_format=torch.channels_last)
+        set_adapter_strength(self.generator, adapter_strength)
         self.batch_size = compute.batch_size
         self.mask_ratio_min = mask_ratio_min
         self._bfloat16 = compute.dtype == "bfloat16"
@@ -95,9 +105,14 @@ class Renderer:
                 mask_noise=self._padded(draws.mask_noise),
                 mask_rate=self._padded(draws.mask_rate),
                 mask_ratio_min=self.mask_ratio_min,
+                landmarks=self._landmarks(draws.landmarks) if draws.landmarks.shape[1] else None,
                 appearance=self._padded(draws.appearance) if draws.appearance.shape[1] else None,
             ).image[: len(draws)]
         return image
+
+    def _landmarks(self, pictures: np.ndarray) -> Tensor:
+        """Map uint8 `(B, H, W, 3)` to `(B, 3, H, W)` in [-1, 1]."""
+        return self._padded(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
 
     def _padded(self, rows: np.ndarray) -> Tensor:
         missing = self.batch_size - len(rows)

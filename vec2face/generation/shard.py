@@ -1,5 +1,6 @@
 """One shard: render its images, write the archive, then the manifest."""
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -7,7 +8,7 @@ from vec2face.fileio.atomic import canonical_json
 from vec2face.fileio.images import encode_image
 from vec2face.fileio.tar import write_tar
 from vec2face.generation.folder import DatasetFolder
-from vec2face.generation.manifest import KEPT, Samples, ShardManifest, write_manifest
+from vec2face.generation.manifest import KEPT, POSE_COLUMNS, Samples, ShardManifest, write_manifest
 from vec2face.generation.noise import draw_batches
 from vec2face.generation.plan import Plan, sample_key
 from vec2face.generation.render import Rendered, Renderer, torch_threads
@@ -39,7 +40,8 @@ def render_shard(
     Raises:
         StorageError: the disk is full or cannot be written.
     """
-    samples: dict[str, list[Any]] = {name: [] for name in Samples.model_fields}
+    absent = () if plan.pose is not None else POSE_COLUMNS
+    samples: dict[str, list[Any]] = {name: [] for name in Samples.model_fields if name not in absent}
 
     def members() -> Iterator[tuple[str, bytes]]:
         for batch in renderer.render(draw_batches(plan, plan.shard(index), bank)):
@@ -70,7 +72,7 @@ def _members(
     draws, image_format = batch.draws, plan.recipe.image
     for row in range(len(draws)):
         identity, image = int(draws.identity[row]), int(draws.image[row])
-        facts = {
+        facts: dict[str, Any] = {
             "identity": identity,
             "identity_name": bank.ids[identity],
             "image": image,
@@ -78,6 +80,9 @@ def _members(
             "sigma": float(draws.sigma[row]),
             "mask_rate": float(draws.mask_rate[row]),
         }
+        if plan.pose is not None:
+            shown = [None if math.isnan(angle) else angle for angle in draws.angles[row].tolist()]
+            facts |= dict(zip(POSE_COLUMNS, [int(draws.view[row]), *shown], strict=True))
         key = sample_key(identity, image)
         kept = bool(batch.finite[row])
         for name, value in {"key": key, **facts, "status": KEPT if kept else NOT_FINITE}.items():
