@@ -1,15 +1,18 @@
 """`vec2face verify`: re-hash a dataset."""
 
 import sys
-from pathlib import Path
 
 import click
 
+from vec2face.fileio.location import Location
+from vec2face.fileio.remote import RemotePath
+from vec2face_cli.locations import LOCATION
+
 
 @click.command(short_help="Re-hash a dataset and name what is damaged.")
-@click.argument("dataset", type=click.Path(path_type=Path))
-def verify(dataset: Path) -> None:
-    """Check every file of DATASET against its digest, and name what is missing or damaged.
+@click.argument("dataset", type=LOCATION)
+def verify(dataset: Location) -> None:
+    """Check every file of DATASET, a folder or a URL, against its digest, and name what is missing or damaged.
 
     Ends with code 0 when the dataset is whole, and with 1 when it is not.
 
@@ -30,5 +33,10 @@ def verify(dataset: Path) -> None:
     for path in result.foreign:
         click.echo(f"{path}: not part of the dataset; move it elsewhere")
     if result.damaged:
-        click.echo(f"{len(result.damaged)} damaged or missing; mend them with: vec2face generate --out {dataset}")
+        count = f"{len(result.damaged)} damaged or missing"
+        if result.command is not None:
+            click.echo(f"{count}; remove the dataset, and make it again with: vec2face {result.command}")
+        else:
+            check = " --check content" if isinstance(dataset, RemotePath) else ""
+            click.echo(f"{count}; mend them with: vec2face generate --out {dataset}{check}")
     sys.exit(1)

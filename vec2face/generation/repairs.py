@@ -56,9 +56,8 @@ class ShardPlans:
     def __init__(self, determinants: Mapping[str, Any], rounds: Sequence[RepairRound]) -> None:
         banks = [*(round_.bank_before for round_ in rounds), determinants[BANK]]
         self._fingerprints = [fingerprint({**determinants, BANK: bank}) for bank in banks]
-        size = determinants[IDENTITIES_PER_SHARD]
         self._last_touched = {
-            replacement.identity // size: number
+            replacement.identity // determinants[IDENTITIES_PER_SHARD]: number
             for number, round_ in enumerate(rounds, start=1)
             for replacement in round_.replaced
         }

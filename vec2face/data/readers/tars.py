@@ -3,8 +3,8 @@
 The files of a sample stand next to each other and differ after the last dot of their names only. `.cls` holds the
 person's number; without it, folders inside the archive may name people (PERSON/KEY.jpg). `.json` holds further facts,
 of which `person` (or `identity_name`) is taken for the person's name. `.npy` holds the embedding of the image, `(D,)`,
-or of the image and of its mirror image, `(2, D)`. `.landmarks` holds an encoded picture of the landmarks, which the sets
-that poses are trained from have; it becomes the fact `landmark_image`.
+or of the image and of its mirror image, `(2, D)`. `.landmarks` holds an encoded picture of the landmarks, as sets that
+poses are trained from have it; it becomes the fact `landmark_image`.
 """
 
 import json
@@ -53,7 +53,8 @@ class _Index:
 class TarReader(FaceReader):
     """Archives, one after another in the order given.
 
-    Reading refuses a file of more than `MAX_FILE_BYTES`. The first question for a length, a position or people reads the headers of all archives, not their content.
+    The first question for a length, a position or people reads the headers of all archives, not their content. A file
+    of more than `MAX_FILE_BYTES` is refused.
     """
 
     def __init__(

@@ -1,0 +1,1 @@
+"""Datasets in and out: export to foreign formats, import from them, merge, take subsets, split."""
