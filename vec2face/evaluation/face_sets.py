@@ -125,7 +125,7 @@ class PackSet:
         )
         groups = [self._pack.groups[row] for row in self._rows]
         names = {name: number for number, name in enumerate(dict.fromkeys(filter(None, groups)))}
-        self.labelled = bool(names)
+        self.labelled, self.holds_out = bool(names), bool(self._pack.holdout.any())
         # Faces of nobody known come after the people, each by itself.
         self._labels = [names[group] if group else len(names) + at for at, group in enumerate(groups)]
         self._numbers = _count_up(self._labels)

@@ -1,0 +1,243 @@
+"""The part of an audit that looks at the pictures, for defects by name and for real people, beside the identities."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vec2face.checkpoints import load_embedder
+from vec2face.config.audit import AuditOptions
+from vec2face.contracts import require_same_width
+from vec2face.evaluation.face_sets import AuditedSet
+from vec2face.evaluation.findings import Finding, find_defects, finding_facts, listed, reasons_by_identity
+from vec2face.evaluation.leakage import Leakage, measure_leakage
+from vec2face.evaluation.measure import Measurement
+from vec2face.evaluation.mixed_people import MixedPerson, find_mixed
+from vec2face.evaluation.near_duplicates import NearDuplicates, find_near_duplicates
+from vec2face.evaluation.perceptual import PerceptualSpread, draw_pairs, perceptual_distances
+from vec2face.evaluation.pictures import group_facts, poor_pictures, requested_facts, sidedness, trait_facts
+from vec2face.evaluation.references import RealFaces, Reference
+from vec2face.evaluation.row_cache import decode_face
+from vec2face.evaluation.traits import STATISTICS, Traits, measure_traits
+from vec2face.models.embedders.base import FaceEmbedder
+from vec2face.models.embedders.compact import CompactEmbedder
+from vec2face.progress import ProgressReporter
+from vec2face.steering.catalogue import open_estimators
+
+if TYPE_CHECKING:
+    from vec2face.steering.estimators import AttributeEstimator
+
+PERCEPTUAL_NETWORK = "embedded"
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found in the pictures.
+
+    Attributes:
+        measurement: the identities, by the main embedder.
+        traits: of the measured images, in its order.
+        mixed, duplicates, poor, leaks, findings: defects; see their modules.
+        perceptual: None where the embedded recogniser shows no feature maps.
+        real: the faces that the dataset was compared with.
+        table: metadata with requested attributes; None for a foreign set.
+    """
+
+    measurement: Measurement
+    traits: Traits
+    mixed: tuple[MixedPerson, ...]
+    duplicates: NearDuplicates
+    poor: dict[int, list[str]]
+    leaks: tuple[Leakage, ...]
+    findings: tuple[Finding, ...]
+    perceptual: PerceptualSpread | None
+    real: tuple[RealFaces, ...]
+    table: Path | None
+
+    @property
+    def failing(self) -> dict[int, list[str]]:
+        """Identity -> reasons, beside those of the measures, to draw it again."""
+        return reasons_by_identity(self.findings)
+
+    def facts(self, source: AuditedSet) -> dict[str, Any]:
+        """The sections "pictures", "near_duplicates", "leakage" and "findings" of the audit's facts."""
+        people, embedded = self.measurement.people, self.measurement.embedded
+        rows = {image: int(embedded.rows[image]) for one in listed(self.findings) for image in one.images}
+        firsts = {
+            identity: int(embedded.rows[people.starts[np.searchsorted(people.identities, identity)]])
+            for one in listed(self.findings)
+            for identity in one.identities
+        }
+        records = source.fetch_rows([*rows.values(), *firsts.values()])
+        perceptual = None if self.perceptual is None else self.perceptual.facts()
+        return {
+            "pictures": {
+                "images": len(embedded),
+                "traits": trait_facts(self.traits, people),
+                "groups": group_facts(self.traits, people),
+                "requested": {} if self.table is None else requested_facts(self.table, self.traits, embedded),
+                "poor": len(self.poor),
+                "poor_share": len(self.poor) / len(embedded),
+                "sides": sidedness(self.traits),
+                "mixed_identities": len(self.mixed),
+                "mixed_share": len(self.mixed) / len(people),
+                "perceptual_distance": perceptual,
+            },
+            "near_duplicates": self.duplicates.facts(),
+            "leakage": [leakage_facts(one, self.measurement) for one in self.leaks],
+            "findings": finding_facts(
+                self.findings,
+                names={image: records[row].key for image, row in rows.items()},
+                people={identity: records[row].person for identity, row in firsts.items()},
+            ),
+        }
+
+
+def leakage_facts(leak: Leakage, measurement: Measurement) -> dict[str, Any]:
+    """A reference's part of the section "leakage"."""
+    identities = len(measurement.people)
+    first = leak.comparisons[0]
+    people = first.baseline_people
+    reached = len(np.unique(people[first.baseline_reaching]))
+    return {
+        "reference": leak.reference.name,
+        "images": len(leak.reference),
+        "people": len(leak.reference.names),
+        "mirrored": leak.reference.mirrored,
+        "embedder": leak.reference.facts.get("embedder"),
+        "assumption": leak.assumption,
+        "identities": identities,
+        "leaked": len(leak.leaked),
+        "leaked_share": len(leak.leaked) / identities,
+        "images_share": float(first.matches.matched.mean()),
+        "strangers_images_share": leak.expected_share,
+        "strangers_people_share": reached / max(1, len(np.unique(people))),
+        "comparisons": [
+            comparison.facts()
+            | {
+                "closest": [
+                    {
+                        "identity": int(comparison.identities[pair.query]),
+                        "reference": leak.reference.keys[int(comparison.rows[pair.reference])],
+                        "person": leak.reference.person_of(int(comparison.rows[pair.reference])),
+                        "cosine": pair.cosine,
+                    }
+                    for pair in comparison.matches.closest
+                ]
+            }
+            for comparison in leak.comparisons
+        ],
+    }
+
+
+def open_traits(options: AuditOptions) -> "list[AttributeEstimator]":
+    """Open the estimators of an audit, before any work: light and sharpness, and what the options name.
+
+    Raises:
+        ConfigError, InputError, WeightsError, ContractError: see `open_estimators`.
+    """
+    names = dict.fromkeys([*STATISTICS, *options.attributes])
+    return open_estimators(names, references=options.estimators)
+
+
+def inspect(
+    source: AuditedSet,
+    measurement: Measurement,
+    *,
+    network: FaceEmbedder,
+    sha256: str,
+    estimators: "Sequence[AttributeEstimator]",
+    references: Sequence[Reference],
+    table: Path | None,
+    options: AuditOptions,
+    progress: ProgressReporter,
+) -> Inspection:
+    """Measure the pictures of a set and name its defects.
+
+    Args:
+        source: the set.
+        measurement: its identities, by `network`.
+        network, sha256: the main embedder.
+        estimators: what is measured of each picture.
+        references: real faces to compare with.
+        table: `metadata.parquet` of a dataset.
+        options: how much is measured.
+        progress: receives every stage.
+
+    Raises:
+        Vec2FaceError: a picture, a reference or the table cannot be read; the cache cannot be written.
+    """
+    traits = measure_traits(
+        source,
+        estimators,
+        identity=_identity_of(estimators),
+        images_per_identity=options.images_per_identity,
+        batch_size=options.batch_size,
+        device=options.device,
+        progress=progress,
+    ).of(measurement.embedded.rows)
+    duplicates = find_near_duplicates(measurement.embedded, traits.hashes, traits.mirrored, progress=progress)
+    mixed = find_mixed(measurement.embedded.gather, measurement.people, threshold=measurement.threshold)
+    poor = poor_pictures(traits)
+    leaks, real = [], []
+    for reference in references:
+        faces, held_out = reference.embed(network, sha256=sha256, batch_size=options.batch_size, progress=progress)
+        require_same_width(reference.name, faces.faces.both.shape[1], "the dataset's embeddings", network.dim)
+        real.append(faces)
+        leaks.append(
+            measure_leakage(
+                measurement,
+                faces.faces,
+                rate=options.leak_rate,
+                max_pairs=options.stranger_pairs,
+                seed=options.seed,
+                held_out=held_out,
+                progress=progress,
+            )
+        )
+    findings = find_defects(measurement, duplicates=duplicates, mixed=mixed, poor=poor, leaks=leaks)
+    perceptual = _perceptual_spread(source, measurement, options.seed)
+    return Inspection(
+        measurement,
+        traits,
+        tuple(mixed),
+        duplicates,
+        poor,
+        tuple(leaks),
+        tuple(findings),
+        perceptual,
+        tuple(real),
+        table,
+    )
+
+
+def _perceptual_spread(source: AuditedSet, measurement: Measurement, seed: int) -> PerceptualSpread | None:
+    network = load_embedder(PERCEPTUAL_NETWORK)
+    if not isinstance(network, CompactEmbedder):
+        return None
+    sides = draw_pairs(measurement.people, seed=seed)
+    rows = [measurement.embedded.rows[pairs] for pairs in sides]
+    records = source.fetch_rows(np.concatenate([part.ravel() for part in rows]).tolist())
+    pictures = {row: decode_face(record) for row, record in records.items()}
+    found = []
+    for part in rows:
+        if not len(part):
+            found.append(np.empty(0))
+            continue
+        first, second = (np.stack([pictures[row] for row in part[:, side].tolist()]) for side in (0, 1))
+        found.append(perceptual_distances(network, first, second))
+    return PerceptualSpread(*found)
+
+
+def _identity_of(estimators: "Sequence[AttributeEstimator]") -> str:
+    """Tell estimators of other weights apart, so that a cache of theirs is not taken."""
+    content = hashlib.sha256()
+    for one in estimators:
+        content.update(repr(one.facts).encode())
+        for network in one.networks:
+            for name, tensor in network.state_dict().items():
+                content.update(name.encode() + tensor.cpu().numpy().tobytes())
+    return content.hexdigest()
