@@ -78,11 +78,7 @@ def verification(
     for entry in facts["sets"]:
         _print_set(entry, subject=facts["subject"]["name"])
     for group in facts["groups"]:
-        ratio = group["skewed_error_ratio"]
-        click.echo(
-            f"{group['benchmark']}: mean {100 * group['mean']:.2f} %, std {100 * group['std']:.2f}, skewed error ratio "
-            f"{'not defined' if ratio is None else f'{ratio:.2f}'}"
-        )
+        _print_group(group)
     if "Avg" in facts["benchmarks"]:
         click.echo(f"average of the five: {facts['benchmarks']['Avg']:.2f} %")
     _print_contract(facts["subject"])
@@ -105,6 +101,22 @@ def _print_set(entry: dict, *, subject: str) -> None:
         click.echo(f"TAR         {text}  at FAR {far}")
     click.echo(f"EER         {100 * entry['eer']:.2f} %")
     click.echo(f"AUC         {entry['auc']:.5f}")
+
+
+def _print_group(group: dict) -> None:
+    ratio, common = group["skewed_error_ratio"], group["common"]
+    click.echo(
+        f"{group['benchmark']}: mean {100 * group['mean']:.2f} %, std {100 * group['std']:.2f}, skewed error ratio "
+        f"{'not defined' if ratio is None else f'{ratio:.2f}'}"
+    )
+    for name, accuracy in group["accuracies"].items():
+        text = f"{name}: accuracy {100 * accuracy:.2f} %"
+        if common is not None:
+            text += (
+                f"; at the one threshold of FMR {common['fmr']:g}: FMR {100 * common['false_matches'][name]:.2f} %, "
+                f"FNMR {100 * common['false_non_matches'][name]:.2f} %"
+            )
+        click.echo(f"  {text}")
 
 
 def _print_contract(subject: dict) -> None:

@@ -18,6 +18,7 @@ COMMANDS = {
     "audit": ("vec2face_cli.audit:audit", "Measure a dataset: identity separation, consistency, contact sheets, card."),
     "bench": ("vec2face_cli.bench:bench", "Measure speed on this machine, as ratios in one run."),
     "card": ("vec2face_cli.card:card", "Write a dataset's card from its audit's facts."),
+    "card": ("vec2face_cli.card:card", "Write a dataset's card from its audit's facts."),
     "data": ("vec2face_cli.data:data", "Prepare face images for training."),
     "evaluate": ("vec2face_cli.evaluate:evaluate", "Measure embedders, generators and sets of faces."),
     "export": ("vec2face_cli.export:export", "Write a dataset as RecordIO, LMDB, folders, parquet or WebDataset."),

@@ -7,124 +7,10 @@ from html.parser import HTMLParser
 
 import pytest
 import yaml
+from huggingface_hub import DatasetCard
 
 from vec2face.cards import read_facts, write_card, write_report
 from vec2face.errors import CardError
-
-SPREAD = {"count": 45, "mean": 0.8, "std": 0.1, "p5": 0.61}
-
-
-def view(name, own):
-    return {
-        "reference": name,
-        "name": name,
-        "dim": 128,
-        "sha256": "e" * 64,
-        "generators_own_space": own,
-        "threshold": {"value": 0.42, "source": "a convention"},
-        "images": 48,
-        "identities": 6,
-        "genuine": {**SPREAD, "total": 168, "exact": False},
-        "impostor": {**SPREAD, "mean": 0.0123, "total": 960, "exact": True},
-        "error_rates": {
-            "eer": 0.01234,
-            "auc": 0.99871,
-            "fmr100": 0.02,
-            "fmr1000": None,
-            "tar_at_far": {"0.01": 0.98, "0.001": None},
-            "fisher_ratio": 7.654,
-            "fmr_at_threshold": 0.00011,
-            "fnmr_at_threshold": 0.013,
-        },
-        "consistency": {**SPREAD, "share_at_threshold": 0.9876, "worst": [{"identity": 3, "mean": 0.5}]},
-        "separation": {
-            "unique": 6,
-            "unique_share": 1.0,
-            "pairs_at_threshold": 0,
-            "nearest_centre": {**SPREAD, "max": 0.35},
-            "images_compared": 48,
-            "nearest_is_own_share": 0.99999,
-            "closest": [{"identities": [1, 4], "cosine": 0.35}],
-        },
-        "to_vector": {**SPREAD, "images_compared": 48, "nearest_is_own_share": 1.0, "by_sigma": []} if own else None,
-    }
-
-
-@pytest.fixture
-def facts():
-    return {
-        "format": 1,
-        "vec2face": "9.8.7",
-        "dataset": {
-            "name": "six people",
-            "fingerprint": "f" * 64,
-            "seed": 4321,
-            "recipe": {
-                "name": "six people",
-                "seed": 4321,
-                "weights": "tiny",
-                "identities": {"source": "pca", "count": 6, "photos": None},
-                "image": {"format": "jpeg", "quality": 95},
-            },
-            "generator": {"sha256": "a" * 64, "feature_space": "space-128", "feature_dim": 128, "sigma_unit": 1.0},
-            "bank_sha256": "b" * 64,
-            "settings": {"seed": 4321},
-            "bank": {"source": "pca", "ceiling": 0.3},
-            "identities": 6,
-            "images": 1048,
-            "images_per_identity": {"min": 7, "mean": 8.0, "max": 8},
-            "rejects": 1,
-            "shards": 2,
-            "bytes": 12_345_678,
-            "repairs": {"rounds": 2, "replaced": 1234, "reasons": {"not unique": 1200, "inconsistent": 40}},
-        },
-        "lineage": [
-            {
-                "role": "generator",
-                "reference": "tiny",
-                "sha256": "a" * 64,
-                "name": "tiny generator",
-                "licence": "research only",
-                "source": "this project",
-                "data": [
-                    {"name": "Faces A", "role": "training images", "licence": "research", "consent": "not stated"}
-                ],
-            }
-        ],
-        "settings": {"images_per_identity": 5, "pairs": 1000, "comparisons": 1000, "seed": 0},
-        "embedders": [view("space-128", True), view("judge", False)],
-        "checks": [
-            {
-                "name": "equal error rate of image pairs",
-                "value": 0.01234,
-                "threshold": 0.02,
-                "status": "pass",
-                "embedder": "judge",
-                "reason": "at most 2% is good",
-            },
-            {
-                "name": "independent embedder",
-                "value": None,
-                "threshold": None,
-                "status": "warn",
-                "embedder": None,
-                "reason": "give one",
-            },
-        ],
-        "verdict": "warn",
-        "failed_identities": 17,
-        "figures": [
-            {"file": "people.jpg", "kind": "people", "title": "People", "caption": "Drawn at random."},
-            {"file": "scores.png", "kind": "scores", "title": "Scores", "caption": "Two hills."},
-        ],
-    }
-
-
-@pytest.fixture
-def folder(tmp_path):
-    (tmp_path / "people.jpg").write_bytes(b"\xff\xd8 people")
-    (tmp_path / "scores.png").write_bytes(b"\x89PNG scores")
-    return tmp_path
 
 
 def card_of(facts, folder):
@@ -144,6 +30,15 @@ def test_the_card_has_a_header_that_the_hub_reads_and_every_section(facts, folde
     assert values["pretty_name"] == "six people"
     assert values["size_categories"] == ["1K<n<10K"]
     assert values["license"] == "other"
+    assert values["configs"] == [{"config_name": "default", "data_files": [{"split": "train", "path": "shards/*.tar"}]}]
+    # As the hub's own client reads it.
+    read = DatasetCard(text).data
+    assert (read.pretty_name, read.license, read.license_name) == (
+        "six people",
+        "other",
+        "inherited-from-the-generator",
+    )
+    assert read.to_dict() == values
     sections = re.findall(r"^## (.+)$", body, re.M)
     assert sections == [
         "What it is",

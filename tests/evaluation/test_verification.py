@@ -181,7 +181,11 @@ def test_groups_and_documents(tmp_path):
         "rates": [1, 2],
     }
     sections = {section.title: section for section in evaluation_document(facts).sections}
-    assert "RFW: how evenly groups are served" in sections
+    fairness = sections["RFW: how evenly groups are served"]
+    assert fairness.columns == ("", "1", "2", "mean", "std", "highest over lowest error")
+    assert [row[0] for row in fairness.rows] == (
+        ["accuracy"] if group["common"] is None else ["accuracy", "FMR", "FNMR"]
+    )
     assert sections["How it was trained"].rows == (
         ("recipe.run.seed", "3"),
         ("datasets[0].source", "FACES"),

@@ -167,23 +167,7 @@ def _verification(facts: Mapping[str, Any]) -> list[Section]:
             figures=_verification_figures(facts["figures"]),
         )
     ]
-    for group in facts["groups"]:
-        ratio = group["skewed_error_ratio"]
-        sections.append(
-            Section(
-                f"{group['benchmark']}: how evenly groups are served",
-                notes=("Standard deviation over groups; skewed error ratio: highest over lowest error.",),
-                columns=(*group["accuracies"], "mean", "std", "skewed error ratio"),
-                rows=(
-                    (
-                        *(points(value) for value in group["accuracies"].values()),
-                        points(group["mean"]),
-                        points(group["std"]),
-                        "not defined" if ratio is None else f"{ratio:.2f}",
-                    ),
-                ),
-            )
-        )
+    sections += [_group_section(group) for group in facts["groups"]]
     if facts["benchmarks"]:
         scores = facts["benchmarks"]
         sections.append(
@@ -197,6 +181,37 @@ def _verification(facts: Mapping[str, Any]) -> list[Section]:
             )
         )
     return sections
+
+
+def _group_section(group: Mapping[str, Any]) -> Section:
+    ratio, common = group["skewed_error_ratio"], group["common"]
+    notes = ["Standard deviation over groups; skewed error ratio: highest over lowest error."]
+    rows = [
+        (
+            "accuracy",
+            *(points(value) for value in group["accuracies"].values()),
+            points(group["mean"]),
+            points(group["std"]),
+            "not defined" if ratio is None else f"{ratio:.2f}",
+        )
+    ]
+    if common is not None:
+        notes.append(
+            f"FMR and FNMR: all groups at one threshold (cosine {common['cosine']:.3f}), where the false match rate "
+            f"over all of them is {common['fmr']:g}; in percent."
+        )
+        for title, values in (("FMR", common["false_matches"]), ("FNMR", common["false_non_matches"])):
+            rates = list(values.values())
+            mean = sum(rates) / len(rates)
+            std = (sum((rate - mean) ** 2 for rate in rates) / len(rates)) ** 0.5
+            spread = f"{max(rates) / min(rates):.2f}" if min(rates) > 0 else "not defined"
+            rows.append((title, *(points(rate) for rate in rates), points(mean), points(std), spread))
+    return Section(
+        f"{group['benchmark']}: how evenly groups are served",
+        notes=tuple(notes),
+        columns=("", *group["accuracies"], "mean", "std", "highest over lowest error"),
+        rows=tuple(rows),
+    )
 
 
 def _ijb(facts: Mapping[str, Any]) -> list[Section]:

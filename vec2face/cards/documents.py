@@ -17,6 +17,7 @@ from vec2face.cards.facts import Facts
 from vec2face.errors import CardError
 from vec2face.fileio.atomic import write_text
 
+FACTS = "facts.json"
 _MEDIA_TYPES = {".jpg": "image/jpeg", ".png": "image/png"}
 
 
@@ -29,6 +30,29 @@ def read_facts(path: Path) -> dict[str, Any]:
     if not isinstance(facts, dict):
         raise CardError(f"{path} does not hold an audit's facts; run `vec2face audit` on the dataset.")
     return facts
+
+
+def find_facts(dataset: Path) -> tuple[Path, dict[str, Any]]:
+    """Return the facts of a dataset's audit and the file they stand in.
+
+    Args:
+        dataset: a dataset's folder, a folder with a `facts.json`, or such a file.
+
+    Raises:
+        CardError: there are none, they are damaged, or the dataset was changed since its audit.
+    """
+    if not dataset.is_dir():
+        return dataset, read_facts(dataset)
+    path = next((place for place in (dataset / "report" / FACTS, dataset / FACTS) if place.is_file()), None)
+    if path is None:
+        raise CardError(f"{dataset} holds no {FACTS}; run `vec2face audit` on the dataset first.")
+    facts = read_facts(path)
+    description = dataset / "dataset.json"
+    if description.is_file():
+        now = read_facts(description).get("fingerprint")
+        if now != Facts(facts)["dataset"]["fingerprint"]:
+            raise CardError(f"{dataset} was changed after its audit; run `vec2face audit` on it again.")
+    return path, facts
 
 
 def write_card(facts: Mapping[str, Any], path: Path) -> None:

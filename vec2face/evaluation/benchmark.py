@@ -56,7 +56,7 @@ def run_verification(
         "training": subject.training if isinstance(subject, NetworkSubject) else None,
         "options": {"batch_size": batch_size, "resamples": resamples, "seed": seed},
         "sets": [result.to_dict() for result in results],
-        "groups": [group.to_dict() for group in group_results(results)],
+        "groups": [group.to_dict() for group in group_results(measured)],
         "benchmarks": benchmark_scores(results),
         "figures": draw_figures(measured, figures) if figures is not None else None,
         "seconds": seconds,
