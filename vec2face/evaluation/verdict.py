@@ -89,6 +89,7 @@ class Check:
         status: "pass", "warn" or "fail".
         embedder: name of the embedder whose measure it is, or None.
         reason: one sentence.
+        higher_is_better: whether the threshold is a lower bound; None for a check that has none.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Check:
     status: str
     embedder: str | None
     reason: str
+    higher_is_better: bool | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -130,7 +132,7 @@ def settle(facts: Mapping[str, Any]) -> tuple[str, list[Check]]:
 def _check(limit: Limit, value: float | None, embedder: str | None) -> Check:
     if value is None:
         reason = "not measured: it needs at least two identities with at least two images each"
-        return Check(limit.name, None, limit.good, WARN, embedder, reason)
+        return Check(limit.name, None, limit.good, WARN, embedder, reason, limit.higher_is_better)
 
     def within(bound: float) -> bool:
         return value >= bound if limit.higher_is_better else value <= bound
@@ -141,4 +143,4 @@ def _check(limit: Limit, value: float | None, embedder: str | None) -> Check:
     reason = f"{good} is good, {limit.bearable:.0%} bearable"
     if status != PASS:
         reason += f": {limit.reason}"
-    return Check(limit.name, value, limit.good, status, embedder, reason)
+    return Check(limit.name, value, limit.good, status, embedder, reason, limit.higher_is_better)
