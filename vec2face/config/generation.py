@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from vec2face.config.base import Schema
 from vec2face.config.pose import PoseControl
+from vec2face.config.steering import RecipeSteering, RequestText
 
 MAX_IDENTITIES = 10_000_000  # the identity field of an image's key has seven digits
 MAX_IMAGES_PER_IDENTITY = 10_000  # its image field has four
@@ -19,6 +20,7 @@ MAX_BATCH_SIZE = 65_536  # beyond any machine's memory
 MAX_THREADS = 1_024  # beyond any machine's cores
 
 Count = Annotated[int, Field(ge=1)]
+AttributeName = Annotated[str, Field(min_length=1)]
 IdentityCount = Annotated[int, Field(ge=1, le=MAX_IDENTITIES)]
 
 
@@ -261,9 +263,27 @@ class GenerateRecipe(Schema):
     mask: MaskRate | None = Field(None, description="null: the sampling mask in the generator's config")
     image: ImageFormat = ImageFormat()
     pose: PoseControl | None = Field(None, description="views, for a generator with a pose condition; null: none")
+    attributes: dict[AttributeName, RequestText] | None = Field(
+        None, description="attribute: target or distribution of targets, in its unit; null: nothing is steered"
+    )
+    steering: RecipeSteering | None = Field(None, description="how attributes are steered; null: default values")
     shards: Shards = Shards()
     compute: Compute = Compute()
 
+    @model_validator(mode="after")
+    def _something_is_steered(self) -> "GenerateRecipe":
+        if self.attributes is not None and not self.attributes:
+            raise ValueError("attributes names none; leave it out, or ask for something, such as brightness: 140")
+        if self.pose is not None and self.attributes is not None:
+            raise ValueError(
+                "pose and attributes exclude each other: steering renders without landmark pictures; keep one"
+            )
+        if self.steering is not None and self.attributes is None:
+            raise ValueError("steering belongs to attributes, which are not asked for; say there what is wanted")
+        return self
+
     def resolved(self) -> "GenerateRecipe":
         """The same recipe with every value that null stands for and that needs no file to know."""
-        return self.model_copy(update={"identities": self.identities.resolved(), "image": self.image.resolved()})
+        steering = None if self.attributes is None else (self.steering or RecipeSteering()).resolved()
+        resolved = {"identities": self.identities.resolved(), "image": self.image.resolved(), "steering": steering}
+        return self.model_copy(update=resolved)

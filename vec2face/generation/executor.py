@@ -19,9 +19,12 @@ from vec2face.fileio.mirror import local_file
 from vec2face.generation.folder import DatasetFolder
 from vec2face.generation.plan import Plan
 from vec2face.generation.render import Renderer
-from vec2face.generation.shard import render_shard
+from vec2face.generation.shard import render_shard, write_shard
+from vec2face.generation.steered import steered_images
+from vec2face.generation.steering_inputs import open_steering
 from vec2face.generation.verify import Damage, inspect_shard
 from vec2face.identities.slices import BankSlices
+from vec2face.steering.optimise import Steering
 
 _POLL_SECONDS = 0.2
 
@@ -46,6 +49,10 @@ class ShardJob:
         )
 
     @cached_property
+    def _steering(self) -> Steering:
+        return open_steering(self.plan, self.device_index)
+
+    @cached_property
     def _bank(self) -> BankSlices:
         return BankSlices(local_file(self.folder.identities))
 
@@ -54,7 +61,11 @@ class ShardJob:
         if not isinstance(inspect_shard(self.folder, self.plan.shard_fingerprint(index), index), Damage):
             on_images(self.plan.shard(index).images)
             return
-        render_shard(self.plan, self.folder, index, renderer=self._renderer, bank=self._bank, on_images=on_images)
+        if self.plan.attributes is None:
+            render_shard(self.plan, self.folder, index, renderer=self._renderer, bank=self._bank, on_images=on_images)
+        else:
+            images = steered_images(self.plan, self.plan.shard(index), self._bank, self._steering)
+            write_shard(self.plan, self.folder, index, images=images, on_images=on_images)
 
 
 class Executor(Protocol):

@@ -17,6 +17,7 @@ from vec2face.generation.reference import bank_from_photos
 from vec2face.generation.render import require_device
 from vec2face.generation.repairs import RepairRound, read_rounds
 from vec2face.generation.select import candidates_for, select_rendered
+from vec2face.generation.steering_inputs import open_parts
 from vec2face.identities import IdentityBank, draw_apart
 from vec2face.identities.sources import CandidateSource, FileSource, GaussianSource, PcaSource
 from vec2face.identities.statistics import EMBEDDED_STATISTICS
@@ -34,13 +35,15 @@ def prepare(
 
     Raises:
         Vec2FaceError: anything that would make the run fail later: an unusable folder, missing weights, a bank of
-            another width, more identities than the source can give, a photograph without a face.
+            another width, more identities than the source can give, a photograph without a face, an attribute that
+            is not known or a target that no image can be asked for.
     """
     progress = progress or SilentProgress()
     folder = DatasetFolder(out)
     check_destination(folder)
     require_device(recipe.compute.device)
     generator = generator_facts(recipe.weights)
+    steered = None if recipe.attributes is None else open_parts(recipe, generator)
     description = read_description(folder) if folder.description.exists() else {}
     recorded = description.get("identities", {})
     request = _request(recipe, recorded.get("request", {}))
@@ -57,7 +60,16 @@ def prepare(
         done = rounds[: len(rounds) - len(undone)]
         bank = redo(bank, recipe, candidate_source(recipe, generator), done=done, rounds=undone)
     facts = BankFacts(sha256=content_digest(bank), count=len(bank), dim=bank.width)
-    plan = make_plan(recipe, bank=facts, generator=generator, request=request, repairs=rounds, recorded=description)
+    attributes = None if steered is None else steered.plan(bank.vectors, recorded=description, progress=progress)
+    plan = make_plan(
+        recipe,
+        bank=facts,
+        generator=generator,
+        request=request,
+        repairs=rounds,
+        recorded=description,
+        attributes=attributes,
+    )
     return plan, bank
 
 

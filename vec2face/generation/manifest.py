@@ -1,6 +1,5 @@
 """The manifest of a shard: written last, so that its presence says the shard is finished. No torch here."""
 
-from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
@@ -8,6 +7,7 @@ from pydantic import Field, ValidationError, model_validator
 from vec2face.config.base import Schema
 from vec2face.errors import DatasetError
 from vec2face.fileio.atomic import write_json
+from vec2face.fileio.location import Location
 
 KEPT = "kept"
 
@@ -22,9 +22,9 @@ class Samples(Schema):
     identity: tuple[int, ...] = Field(description="index of the identity, which is also its label")
     identity_name: tuple[str, ...] = Field(description="id of the identity in the bank")
     image: tuple[int, ...] = Field(description="index of the image within its identity")
-    seed: tuple[int, ...] = Field(description="64-bit seed of the image's variation")
-    sigma: tuple[float, ...] = Field(description="strength of the perturbation, in sigma units")
-    mask_rate: tuple[float, ...] = Field(description="share of face tokens that were masked")
+    seed: tuple[int | None, ...] = Field(description="64-bit seed of the image's variation; null if not generated")
+    sigma: tuple[float | None, ...] = Field(description="strength of the perturbation, in sigma units, or null")
+    mask_rate: tuple[float | None, ...] = Field(description="share of face tokens that were masked, or null")
     status: tuple[str, ...] = Field(description=f"'{KEPT}', or why the image was left out")
     view: tuple[int, ...] | None = Field(None, description="index of the recipe's view; null: no poses")
     view_yaw: tuple[float | None, ...] | None = Field(
@@ -56,21 +56,26 @@ class ShardManifest(Schema):
     size: int = Field(ge=0, description="bytes of the archive")
     sha256: str = Field(description="digest of the archive")
     samples: Samples
+    steered: dict[str, tuple[str | int | float | None, ...]] | None = Field(
+        None, description="the same for steering, as named in the table; null: no attributes were asked for"
+    )
 
     @model_validator(mode="after")
     def _counts_agree(self) -> "ShardManifest":
+        if any(len(column) != len(self.samples.key) for column in (self.steered or {}).values()):
+            raise ValueError("the columns of steering differ in length from the samples")
         if self.rejects != self.samples.rejects or self.count + self.rejects != len(self.samples.key):
             raise ValueError("count and rejects do not agree with the samples")
         return self
 
 
-def write_manifest(path: Path, manifest: ShardManifest) -> None:
+def write_manifest(path: Location, manifest: ShardManifest) -> None:
     """Write a manifest atomically. Raises `StorageError`."""
     values: dict[str, Any] = manifest.model_dump(mode="json", exclude_none=True)
     write_json(path, values)
 
 
-def read_manifest(path: Path) -> ShardManifest:
+def read_manifest(path: Location) -> ShardManifest:
     """Read a manifest. Raises `DatasetError` if it is missing, unreadable, or not a manifest."""
     try:
         return ShardManifest.model_validate_json(path.read_bytes())

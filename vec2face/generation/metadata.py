@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from vec2face.fileio.atomic import atomic_write
 from vec2face.generation.folder import DatasetFolder
 from vec2face.generation.manifest import ShardManifest, read_manifest
+from vec2face.generation.steered_columns import attributes_of, steered_fields
 
 SCHEMA = pa.schema(
     [
@@ -50,8 +51,7 @@ def write_metadata(folder: DatasetFolder, shards: int, on_shard: Callable[[], No
         StorageError: the table cannot be written.
     """
     rows = 0
-    posed = read_manifest(folder.manifest(0)).samples.view is not None
-    schema = pa.schema([*SCHEMA, *POSE_SCHEMA]) if posed else SCHEMA
+    schema = _schema(read_manifest(folder.manifest(0)))
     with atomic_write(folder.metadata) as stream, pq.ParquetWriter(stream, schema, compression="zstd") as writer:
         for index in range(shards):
             table = _table(read_manifest(folder.manifest(index)), schema)
@@ -78,7 +78,14 @@ def metadata_problem(folder: DatasetFolder, rows: int) -> str | None:
     return None
 
 
+def _schema(manifest: ShardManifest) -> pa.Schema:
+    """Return the fields of a dataset's table by one of its manifests."""
+    posed = [] if manifest.samples.view is None else list(POSE_SCHEMA)
+    steered = [] if manifest.steered is None else steered_fields(attributes_of(manifest.steered))
+    return pa.schema([*SCHEMA, *posed, *steered])
+
+
 def _table(manifest: ShardManifest, schema: pa.Schema) -> pa.Table:
-    columns = manifest.samples.model_dump()
+    columns = {**manifest.samples.model_dump(), **(manifest.steered or {})}
     columns["shard"] = [manifest.shard] * len(columns["key"])
     return pa.table({name: pa.array(columns[name], schema.field(name).type) for name in schema.names}, schema=schema)

@@ -44,17 +44,18 @@ class Draws:
         return len(self.identity)
 
 
-def draw(plan: Plan, vector: np.ndarray, identity: int, first_image: int, images: int) -> Draws:
+def draw(plan: Plan, vector: np.ndarray, identity: int, first_image: int, images: int, *, attempt: int = 0) -> Draws:
     """Draw for `images` images of one identity from `first_image` on; any slice equals that slice of the whole.
 
     Args:
         plan: the dataset's plan.
         vector: float32 `(D,)`, the identity's vector.
         identity: its index.
+        attempt: how often the images were drawn before; each gives other draws, of the same strengths.
     """
-    recipe, seed = plan.recipe, plan.recipe.seed
+    recipe, seed = plan.recipe, _seed_of(plan.recipe.seed, attempt)
     mixture = [(part.sigma, part.share) for part in recipe.variation.mixture]
-    schedule = sigma_schedule(recipe.images_per_identity, mixture, seed, identity)
+    schedule = sigma_schedule(recipe.images_per_identity, mixture, recipe.seed, identity)
     sigma = schedule[first_image : first_image + images]
     numbers = range(first_image, first_image + images)
     mask_noise, mask_rate = draw_masks(seed, identity, numbers, plan.mask.model_dump())
@@ -78,16 +79,21 @@ def draw(plan: Plan, vector: np.ndarray, identity: int, first_image: int, images
         seed=np.array([seed_for(seed, "variation", identity, image) for image in numbers], dtype=np.uint64),
         mask_noise=mask_noise,
         mask_rate=mask_rate,
-        appearance=_appearance(plan, identity, numbers),
+        appearance=_appearance(plan, seed, identity, numbers),
         view=views.view,
         angles=views.angles,
         landmarks=views.landmarks,
     )
 
 
-def _appearance(plan: Plan, identity: int, numbers: range) -> np.ndarray:
+def _seed_of(run_seed: int, attempt: int) -> int:
+    # Halved, so that 64 bits without a sign fit those of a seed.
+    return seed_for(run_seed, "redraw", image=attempt) >> 1 if attempt else run_seed
+
+
+def _appearance(plan: Plan, seed: int, identity: int, numbers: range) -> np.ndarray:
     width = plan.generator.appearance_dim
-    codes = [rng_for(plan.recipe.seed, "appearance", identity, n).standard_normal(width, np.float32) for n in numbers]
+    codes = [rng_for(seed, "appearance", identity, n).standard_normal(width, np.float32) for n in numbers]
     return np.stack(codes) * np.float32(plan.appearance) if width else np.empty((len(numbers), 0), np.float32)
 
 

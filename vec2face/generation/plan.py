@@ -12,6 +12,7 @@ from vec2face.config.pose import PoseControl
 from vec2face.contracts import require_same_width
 from vec2face.errors import ConfigError
 from vec2face.fileio.atomic import fingerprint
+from vec2face.generation.attributes import AttributePlan
 from vec2face.generation.repairs import BANK, IDENTITIES_PER_SHARD, RepairRound, ShardPlans
 from vec2face.generation.views import PosePlan, resolve_pose
 
@@ -90,6 +91,7 @@ class Plan:
         versions: library -> release, of `DECISIVE_LIBRARIES`.
         repairs: the rounds that gave identities other vectors; `bank` is what they led to.
         pose: the views of a generator with a pose condition; None for another.
+        attributes: how images are steered; None where nothing is asked of them.
     """
 
     recipe: GenerateRecipe
@@ -101,6 +103,7 @@ class Plan:
     request: Mapping[str, Any]
     repairs: tuple[RepairRound, ...] = ()
     pose: PosePlan | None = None
+    attributes: AttributePlan | None = None
 
     @property
     def adapter_strength(self) -> float:
@@ -148,11 +151,13 @@ class Plan:
             "variation.appearance": self.appearance,
             "mask": self.mask.model_dump(mode="json"),
             **({} if self.pose is None else self.pose.determinants()),
+            **({} if self.attributes is None else self.attributes.determinants()),
             "image.format": recipe.image.format,
             "image.quality": recipe.image.quality,
             IDENTITIES_PER_SHARD: recipe.shards.identities_per_shard,
             "compute.dtype": recipe.compute.dtype,
-            "compute.batch_size": recipe.compute.batch_size,
+            # Steered images are computed in passes of a size of their own.
+            **({} if self.attributes else {"compute.batch_size": recipe.compute.batch_size}),
             "compute.threads_per_worker": recipe.compute.threads_per_worker,
             "compute.device": recipe.compute.device,
             **{f"{library} release": release for library, release in self.versions.items()},
@@ -186,6 +191,7 @@ class Plan:
             "shards": self.shard_count,
             **({"repairs": repairs} if repairs else {}),
             **({} if self.pose is None else {"landmark_pictures": self.pose.describe()}),
+            **({} if self.attributes is None else {"steering": self.attributes.describe()}),
         }
 
 
@@ -197,11 +203,12 @@ def make_plan(
     request: Mapping[str, Any],
     repairs: tuple[RepairRound, ...] = (),
     recorded: Mapping[str, Any] | None = None,
+    attributes: AttributePlan | None = None,
 ) -> Plan:
     """Join a recipe with its inputs; `vec2face.generation.inputs.prepare` finds them.
 
     Args:
-        recipe, bank, generator, request, repairs: see `Plan`.
+        recipe, bank, generator, request, repairs, attributes: see `Plan`.
         recorded: the description of the dataset that is continued, which keeps landmark pictures.
 
     Raises:
@@ -225,6 +232,7 @@ def make_plan(
         request=request,
         repairs=repairs,
         pose=_pose(recipe.pose, generator, recorded),
+        attributes=attributes,
     )
 
 
@@ -239,7 +247,7 @@ def _pose(asked: PoseControl | None, generator: GeneratorFacts, recorded: Mappin
     if not generator.pose_condition:
         raise ConfigError(
             "the recipe asks for poses, but this generator has no pose condition; leave pose out and steer the yaw "
-            "(attributes), or use weights that have one (vec2face-plus)."
+            "(attributes), or use weights that have one (vec2face-plus-pose)."
         )
     if asked.adapter_strength != 1 and not generator.adapters:
         raise ConfigError("pose.adapter_strength needs a generator with low-rank adapters; leave it out.")

@@ -1,11 +1,15 @@
 """What measures an attribute of a picture, so that gradients reach the pixels."""
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import asdict
 
+import numpy as np
 from torch import Tensor, nn
 
 from vec2face.errors import ContractError
+from vec2face.fileio.atomic import canonical_json
 from vec2face.steering.targets import AttributeFacts
 
 
@@ -63,3 +67,27 @@ def measure(estimator: AttributeEstimator, images: Tensor) -> Tensor:
     if images.requires_grad and not values.requires_grad:
         raise ContractError(f"the estimator of {name} passes no gradient to the image; it cannot steer.")
     return values.float()
+
+
+def digest_of(estimator: AttributeEstimator) -> str:
+    """Return the SHA-256 of what decides an estimator's values, so that a plan notices another one.
+
+    That is its class's name, its facts, the plain values, arrays and tensors it holds, and its networks' weights. The
+    code of a class and what it reaches by closures are not seen.
+    """
+    kind = type(estimator)
+    plain = {name: value for name, value in sorted(vars(estimator).items()) if isinstance(value, str | int | float)}
+    arrays = {
+        name: value.detach().cpu().numpy() if isinstance(value, Tensor) else value
+        for name, value in sorted(vars(estimator).items())
+        if isinstance(value, Tensor | np.ndarray)
+    }
+    for number, network in enumerate(estimator.networks):
+        state = network.state_dict()
+        arrays |= {f"{number}.{name}": state[name].detach().float().cpu().numpy() for name in sorted(state)}
+    named = {"class": f"{kind.__module__}.{kind.__qualname__}", "facts": asdict(estimator.facts), "values": plain}
+    digest = hashlib.sha256(canonical_json(named))
+    for name, values in arrays.items():
+        digest.update(f"{name} {values.dtype.str} {values.shape}".encode())
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
