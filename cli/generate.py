@@ -7,6 +7,7 @@ import click
 
 from vec2face.fileio.location import Location
 from vec2face_cli.locations import LOCATION
+from vec2face_cli.pose_options import pose_changes, pose_options
 
 
 class SigmaShareType(click.ParamType):
@@ -45,6 +46,7 @@ FILE = click.Path(path_type=Path)
 @click.option("--candidates", type=FILE, help="Vectors to choose from, for --source file.")
 @click.option("--ceiling", type=float, help="Cosine that two sampled identities stay below.")
 @click.option("--sigma", "mixture", type=SigmaShareType(), multiple=True, help="Variation and its share; repeatable.")
+@pose_options
 @click.option("--format", "image_format", type=click.Choice(["jpeg", "png", "webp"]), help="Image format.")
 @click.option("--quality", type=click.IntRange(1, 100), help="JPEG quality.")
 @click.option("--identities-per-shard", type=COUNT, help="Identities in one archive, the unit of resuming.")
@@ -87,6 +89,9 @@ def generate(
     candidates: Path | None,
     ceiling: float | None,
     mixture: tuple[dict[str, float], ...],
+    views: tuple[dict[str, Any], ...],
+    landmarks: tuple[Path, ...],
+    adapter_strength: float | None,
     image_format: str | None,
     quality: int | None,
     identities_per_shard: int | None,
@@ -121,6 +126,7 @@ def generate(
       vec2face generate --identities 1000 --images-per-identity 50 --out faces
       vec2face generate --bank mine.safetensors --sigma 0.3:40 --sigma 0.5:40 --sigma 0.7:20 --out faces
       vec2face generate --from-images photos/ --detector yunet.onnx --sigma 0.2:1 --out relatives
+      vec2face generate --weights vec2face-plus-pose --bank mine.npy --view yaw=-60..60 --out turned
       vec2face generate demo --out s3://bucket/faces      (see docs/stores.md)
       vec2face generate --out faces                       (continue or mend)
       vec2face generate --out faces --repair              (replace identities that fail the audit)
@@ -155,6 +161,7 @@ def generate(
             },
             "images_per_identity": images_per_identity,
             "variation": {"mixture": mixture or None},
+            "pose": pose_changes(views, landmarks, adapter_strength),
             "image": {"format": image_format, "quality": quality},
             "shards": {"identities_per_shard": identities_per_shard},
             "compute": {

@@ -18,7 +18,6 @@ COMMANDS = {
     "audit": ("vec2face_cli.audit:audit", "Measure a dataset: identity separation, consistency, contact sheets, card."),
     "bench": ("vec2face_cli.bench:bench", "Measure speed on this machine, as ratios in one run."),
     "card": ("vec2face_cli.card:card", "Write a dataset's card from its audit's facts."),
-    "card": ("vec2face_cli.card:card", "Write a dataset's card from its audit's facts."),
     "data": ("vec2face_cli.data:data", "Prepare face images for training."),
     "evaluate": ("vec2face_cli.evaluate:evaluate", "Measure embedders, generators and sets of faces."),
     "export": ("vec2face_cli.export:export", "Write a dataset as RecordIO, LMDB, folders, parquet or WebDataset."),
@@ -26,6 +25,10 @@ COMMANDS = {
     "identities": ("vec2face_cli.identities:identities", "Make and inspect banks of identity vectors."),
     "import": ("vec2face_cli.import_set:import_set", "Make a dataset of a foreign face set, bytes untouched."),
     "merge": ("vec2face_cli.merge:merge", "Join datasets of different people into one."),
+    "landmarks": (
+        "vec2face_cli.landmarks:landmarks",
+        "Draw landmark pictures for pose control, and measure head poses by landmarks.",
+    ),
     "recipes": ("vec2face_cli.recipes:recipes", "List, show, copy and validate the shipped recipes."),
     "split": ("vec2face_cli.split:split", "Write a dataset as several that share no person."),
     "steer": ("vec2face_cli.steer:steer", "Steer images of given people to pose, light and other attributes."),

@@ -1,0 +1,116 @@
+"""`vec2face landmarks` and the pose options of `vec2face generate`."""
+
+import csv
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner, Result
+
+from vec2face.config.pose import LandmarkStyle
+from vec2face.data import detection
+from vec2face.data.detection import Detection
+from vec2face.data.landmarks.head import HeadPose, aligned_landmarks
+from vec2face.data.landmarks.picture import draw_landmarks
+from vec2face.errors import Vec2FaceError
+from vec2face.fileio.images import decode_image, encode_image
+from vec2face.models.generator import Vec2FaceGenerator
+from vec2face_cli.main import cli
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
+
+
+def mistake(*arguments: object) -> str:
+    result = run(*arguments)
+    if isinstance(result.exception, Vec2FaceError):
+        return str(result.exception)
+    assert result.exit_code == 2, result.output
+    return result.stderr.strip().splitlines()[-1]
+
+
+class Nearby:
+    """Finds one face whose landmarks are those of a head turned by 25 degrees, wherever it looks."""
+
+    def detect(self, rgb: np.ndarray) -> list[Detection]:
+        if not rgb.any():
+            return []
+        points = aligned_landmarks(HeadPose(25)).astype(np.float32) * 4 + 3
+        return [Detection(np.array([0, 0, 9, 9], np.float32), 0.9, points)]
+
+
+@pytest.fixture
+def detector(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detection, "open_detector", lambda path: Nearby())
+
+
+def test_landmarks_are_drawn_from_angles_points_and_photos(tmp_path: Path, detector: None) -> None:
+    out = tmp_path / "l.png"
+    assert run("landmarks", "draw", "--yaw", 25, "--radius", 3, "--colour", 255, 0, 0, "--out", out).exit_code == 0
+    style = LandmarkStyle(radius=3, colour=(255, 0, 0))
+    expected = draw_landmarks(aligned_landmarks(HeadPose(25)), style)
+    assert np.array_equal(decode_image(out.read_bytes(), where="l"), expected)
+    points = tmp_path / "points.json"
+    points.write_text(json.dumps((aligned_landmarks(HeadPose(25)) * 2).tolist()))
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(encode_image(np.full((40, 40, 3), 99, np.uint8), format="png"))
+    more = ("--radius", 3, "--colour", 255, 0, 0, "--out", out)
+    for given in (("--points", points), ("--photo", photo, "--detector", "any.onnx")):
+        assert "exists already" in mistake("landmarks", "draw", *given, *more)
+        assert run("landmarks", "draw", *given, *more, "--overwrite").exit_code == 0
+        assert np.abs(decode_image(out.read_bytes(), where="l").astype(int) - expected).max() <= 2
+    assert "one of them" in mistake("landmarks", "draw", "--yaw", 3, "--points", points, "--out", tmp_path / "n.png")
+    assert "belong together" in mistake("landmarks", "draw", "--photo", photo, "--out", tmp_path / "n.png")
+
+
+def test_poses_are_measured_and_faces_not_found_are_left_blank(tmp_path: Path, detector: None) -> None:
+    for name, value in (("a.png", 120), ("b.png", 0)):
+        (tmp_path / name).write_bytes(encode_image(np.full((112, 112, 3), value, np.uint8), format="png"))
+    out = tmp_path / "poses.csv"
+    done = run("landmarks", "measure", tmp_path / "a.png", tmp_path / "b.png", "--detector", "any", "--out", out)
+    assert done.stdout == f"{out}: 1 of 2 faces found\n"
+    first, second = csv.DictReader(out.read_text().splitlines())
+    assert (first["looks"], second["looks"], second["yaw"]) == ("4", "0", "")
+    shown = run("landmarks", "measure", tmp_path / "a.png", "--detector", "any")
+    assert shown.stdout.startswith("file,yaw,pitch,roll,misfit,looks\n")
+    assert "no face in any of the 1 pictures" in mistake("landmarks", "measure", tmp_path / "b.png", "--detector", "any")
+
+
+def test_generate_takes_views_and_landmarks(tmp_path: Path, tiny_generator_dir: Path) -> None:
+    generator = Vec2FaceGenerator.from_size(
+        "small",
+        width=32,
+        encoder_depth=1,
+        encoder_heads=2,
+        decoder_depth=1,
+        decoder_heads=2,
+        latent_channels=16,
+        decoder_options={"widths": (16, 12, 8, 8), "depths": (1, 1, 1, 1)},
+        lora_rank=2,
+        pose_condition=True,
+    )
+    generator.save_pretrained(tmp_path / "plus")
+    (tmp_path / "marks").mkdir()
+    for yaw in (-30, 30):
+        run("landmarks", "draw", "--yaw", yaw, "--out", tmp_path / "marks" / f"{yaw}.png")
+    common = ["generate", "--source", "gaussian", "--identities", 2, "--images-per-identity", 4, "--audit", "none"]
+    common += ["--workers", 1, "--batch-size", 4, "--weights"]
+    asked = ["--view", "yaw=-60..-20,pitch=5,share=2", "--landmarks", tmp_path / "marks", "--adapter-strength", 0.5]
+    done = run(*common, tmp_path / "plus", *asked, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    table = pq.read_table(tmp_path / "out" / "metadata.parquet").to_pylist()
+    assert Counter(row["view"] for row in table) == {0: 4, 1: 2, 2: 2}
+    for row in table:
+        assert (row["view_yaw"] is None) == (row["view"] > 0)
+        assert row["view"] > 0 or (-60 <= row["view_yaw"] <= -20 and row["view_pitch"] == 5)
+    refused = tmp_path / "refused"
+    assert "no pose condition" in mistake(*common, tiny_generator_dir, *asked, "--out", refused)
+    assert "say which by pose.views" in mistake(*common, tmp_path / "plus", "--out", refused)
+    assert "is not NAME=DEGREES" in mistake(*common, tmp_path / "plus", "--view", "yaw:3", "--out", refused)
+    assert "gives yaw twice" in mistake(*common, tmp_path / "plus", "--view", "yaw=3,yaw=4", "--out", refused)
+    assert "less than or equal to 90" in mistake(*common, tmp_path / "plus", "--view", "yaw=120", "--out", refused)
+    assert not refused.exists()
