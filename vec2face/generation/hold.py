@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from pathlib import Path
 
 from vec2face.errors import DatasetError
 from vec2face.generation.folder import DatasetFolder
