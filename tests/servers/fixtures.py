@@ -16,7 +16,7 @@ Connect = Callable[[str], None]
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator["S3Server"]:
     """A real S3 server process on loopback, with an empty bucket `BUCKET`."""
-    pytest.importorskip("moto", reason="needs moto[server], which the extra 'dev' installs")
+    pytest.importorskip("moto", reason="needs moto, which the extra 'dev' installs")
     from tests.servers.s3 import S3Server
 
     with S3Server(tmp_path_factory.mktemp("s3") / "server.log") as server:

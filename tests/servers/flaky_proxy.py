@@ -25,11 +25,11 @@ class FlakyProxy:
         spoilt: how many of them were spoilt, by way.
     """
 
-    def __init__(self, port: int, *, seed: int, way_weights: tuple[int, ...] = (1, 1, 1, 1)) -> None:
+    def __init__(self, port: int, *, seed: int, spoil: bool = True) -> None:
         self.target = port
         self.requests = 0
         self.spoilt: Counter[str] = Counter()
-        self._weights = way_weights
+        self._spoil = spoil
         self._random = random.Random(seed)
         self._unlucky = 0
         self._state = threading.Condition()
@@ -58,14 +58,23 @@ class FlakyProxy:
     @contextmanager
     def out_of_reach(self) -> Iterator[None]:
         """Let the requests inside end, and reset every other connection until the end."""
+        self.go_away()
         with self._state:
-            self._down = True
             self._state.wait_for(lambda: self._inside == 0)
         try:
             yield
         finally:
-            with self._state:
-                self._down = False
+            self.come_back()
+
+    def go_away(self) -> None:
+        """Reset every connection from now on."""
+        with self._state:
+            self._down = True
+
+    def come_back(self) -> None:
+        """Serve again."""
+        with self._state:
+            self._down = False
 
     @contextmanager
     def passage(self) -> Iterator[str | None]:
@@ -76,8 +85,8 @@ class FlakyProxy:
             else:
                 if self.requests % BLOCK == 0:
                     self._unlucky = self._random.randrange(BLOCK)
-                unlucky = self.requests % BLOCK == self._unlucky
-                way = self._random.choices(WAYS, self._weights)[0] if unlucky else None
+                unlucky = self._spoil and self.requests % BLOCK == self._unlucky
+                way = self._random.choice(WAYS) if unlucky else None
                 self.requests += 1
                 self.spoilt.update([way] if way else [])
             self._inside += 1
