@@ -92,6 +92,7 @@ def facts():
                 "status": "pass",
                 "embedder": "judge",
                 "reason": "at most 2% is good",
+                "higher_is_better": False,
             },
             {
                 "name": "independent embedder",
@@ -100,6 +101,7 @@ def facts():
                 "status": "warn",
                 "embedder": None,
                 "reason": "give one",
+                "higher_is_better": None,
             },
         ],
         "verdict": "warn",
@@ -108,6 +110,97 @@ def facts():
             {"file": "people.jpg", "kind": "people", "title": "People", "caption": "Drawn at random."},
             {"file": "scores.png", "kind": "scores", "title": "Scores", "caption": "Two hills."},
         ],
+    }
+
+
+QUANTILES = {"q1": 10.0, "q5": 12.0, "q25": 14.0, "q50": 15.0, "q75": 16.0, "q95": 18.0, "q99": 20.0}
+TRAIT = {
+    "unit": "degrees",
+    "error": 4.56,
+    "mean": -1.234,
+    "std": 11.1,
+    "within_identity_std": None,
+    "quantiles": QUANTILES,
+    "histogram": {"edges": [0.0, 1.0, 2.0], "counts": [3, 9]},
+}
+PAIR = {"identity": 5, "reference": "real_0012", "person": "Somebody", "cosine": 0.7654}
+
+
+@pytest.fixture
+def full_facts(facts):
+    """Facts of an audit that looked at the pictures and at real people, too."""
+    return {
+        **facts,
+        "pictures": {
+            "images": 48,
+            "traits": {"yaw": TRAIT, "sharpness": {**TRAIT, "unit": "grey levels", "error": None}},
+            "groups": {"age": {"shares": {"0 to 18": 0.125, "18 to 30": 0.875}, "unit": "years", "error": 7.5}},
+            "requested": {
+                "yaw": {
+                    "unit": "degrees",
+                    "images": 48,
+                    "mean_absolute_difference": 3.21,
+                    "mean_difference": 0.5,
+                    "largest_share_misplaced": 0.0625,
+                    "requested": QUANTILES,
+                    "measured": QUANTILES,
+                    "estimator_error": 4.56,
+                }
+            },
+            "poor": 2,
+            "poor_share": 2 / 48,
+            "sides": {"turned": 21, "left": 0.55, "share": 0.55},
+            "mixed_identities": 1,
+            "mixed_share": 1 / 6,
+            "perceptual_distance": {"same": {"pairs": 6, "mean": 0.111, "std": 0.1}, "different": None},
+        },
+        "near_duplicates": {
+            "bits": 3,
+            "of_bits": 64,
+            "cosine": 0.95,
+            "pairs": 4321,
+            "pairs_across_identities": 7,
+            "images": 8,
+            "surplus_share": 0.0123,
+        },
+        "leakage": [
+            {
+                "reference": "real faces",
+                "images": 999,
+                "people": 333,
+                "assumption": "Its people are strangers.",
+                "identities": 6,
+                "leaked": 1,
+                "leaked_share": 1 / 6,
+                "images_share": 0.02,
+                "strangers_images_share": 0.01,
+                "comparisons": [
+                    {
+                        "kind": "images",
+                        "threshold": 0.6543,
+                        "rate": 1e-6,
+                        "queries": 48,
+                        "queries_reaching": 3,
+                        "queries_share": 3 / 48,
+                        "identities_reaching": 1,
+                        "closest": [PAIR, {**PAIR, "person": ""}],
+                    }
+                ],
+            }
+        ],
+        "findings": {
+            "counts": {"likeness of a real person": 1, "poor image": 2},
+            "listed": [
+                {
+                    "kind": "poor image",
+                    "identities": [3, 4],
+                    "people": ["", ""],
+                    "images": ["0000003_0001"],
+                    "value": None,
+                    "reason": "blurred <b>",
+                }
+            ],
+        },
     }
 
 

@@ -188,8 +188,11 @@ def test_the_report_needs_no_other_file_and_runs_no_script(facts, folder):
     page.feed(text)
     assert "script" not in page.tags
     assert "link" not in page.tags
-    assert len(page.sources) == 2
-    assert all(source.startswith("data:image/") for source in page.sources)
+    inside = [source for source in page.sources if source.startswith("#")]
+    assert all(f'id="{source[1:]}"' in text for source in inside)
+    images = [source for source in page.sources if source not in inside]
+    assert len(images) == 2
+    assert all(source.startswith("data:image/") for source in images)
     assert "url(" not in text
     assert "@import" not in text
     assert 'name="viewport"' in text
@@ -197,8 +200,49 @@ def test_the_report_needs_no_other_file_and_runs_no_script(facts, folder):
 
 def test_the_verdict_comes_before_everything_else(facts, folder):
     text = report_of(facts, folder)
-    assert text.index("Pass with warnings") < text.index("<h2>")
+    assert text.index("Pass with warnings") < text.index("<h2")
     assert "<span>1 to look at, 1 passed</span>" in text
+
+
+def test_each_check_states_value_bound_verdict_and_reason(facts, folder):
+    text = report_of(facts, folder)
+    row = re.search(r"<tr><th>equal error rate of image pairs</th>.*?</tr>", text, re.S)[0]
+    for cell in ("1.23 %", "≤ 2 %", ">pass<", "judge", "at most 2% is good"):
+        assert cell in row
+    assert '<td class="number value"></td><td class="number bound"></td><td class="status warn">warn</td>' in text
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "likeness of a real person",
+        "0000003_0001",
+        "blurred &lt;b&gt;",
+        "1 of 6 identities (16.67 %) reach the limit",
+        "identity 5 and Somebody: 0.765; identity 5 and real_0012: 0.765",
+        "0 to 18: 12.5 %, 18 to 30: 87.5 %",
+        "12 to 18",
+        "4.56",
+        "exact",
+        "0.111 within a person, not measured between people",
+        "4,321 pairs, 7 of two identities",
+        "6.2 %",
+        "21, 55.0 % of them with the nose towards the image's left",
+    ],
+)
+def test_what_was_found_in_the_pictures_is_told(full_facts, folder, words):
+    assert words in report_of(full_facts, folder)
+
+
+def test_sections_stand_where_there_are_facts_for_them(facts, full_facts, folder):
+    short, full = report_of(facts, folder), report_of(full_facts, folder)
+    for section in ("findings", "leakage", "pictures"):
+        assert f'id="{section}"' in full
+        assert f'href="#{section}"' in full
+        assert f"#{section}" not in short.replace("#fff", "")
+        assert f'id="{section}"' not in short
+    full_facts["leakage"] = []
+    assert "Not compared with any real faces" in report_of(full_facts, folder)
 
 
 def test_a_missing_figure_is_named(facts, folder):

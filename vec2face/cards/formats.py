@@ -51,6 +51,11 @@ def measured(value: float | None, style: str = "decimal", digits: int | None = N
     return write(value) if digits is None else write(value, digits)
 
 
+def rounded(value: float | None) -> str:
+    """A number of any size to three figures, 0.012345 -> "0.0123", 123.456 -> "123"; "not measured" for None."""
+    return NOT_MEASURED if value is None else f"{value:.3g}"
+
+
 def between(limits: Facts) -> str:
     """{"min": 7, "max": 8} -> "7 to 8"; one number where both are equal."""
     low, high = limits["min"], limits["max"]
@@ -101,6 +106,18 @@ def _without_none(value: Any) -> Any:
 
 FILTERS: dict[str, Callable[..., str]] = {
     writer.__name__: writer
-    for writer in (between, decimal, digest, integer, measured, megabytes, percent, quoted, size_category, yaml)
+    for writer in (
+        between,
+        decimal,
+        digest,
+        integer,
+        measured,
+        megabytes,
+        percent,
+        quoted,
+        rounded,
+        size_category,
+        yaml,
+    )
 }
 """What every template may call."""

@@ -66,7 +66,7 @@ def draw_plots(report: Path, measurement: Measurement, *, name: str, prefix: str
         figures.append({"file": path.name, "kind": "scores", "title": f"Pair scores, {name}", "caption": caption})
     if measurement.to_vector is not None:
         path = report / f"{prefix}vectors.png"
-        title = f"Images against the vectors they were made from ({name})"
+        title = f"Images against their vectors ({name})"
         plot_by_sigma(path, measurement.to_vector, measurement.embedded.sigma, title=title)
         caption = "How closely the generator follows an identity's vector, by strength of the perturbation."
         figures.append({"file": path.name, "kind": "vectors", "title": f"Fidelity, {name}", "caption": caption})
