@@ -169,7 +169,8 @@ def build_dataset() -> Callable[..., Path]:
         write_json(folder.description, plan.describe())
         bank.save(folder.identities)
         for shard in plan.shards:
-            members, columns = [], {field: [] for field in Samples.model_fields}
+            fields = [name for name, field in Samples.model_fields.items() if field.is_required()]
+            members, columns = [], {field: [] for field in fields}
             for identity in range(shard.first_identity, shard.first_identity + shard.identities):
                 for image in range(images):
                     sigma = (0.3, 0.5)[image % 2]

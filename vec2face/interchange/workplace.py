@@ -84,6 +84,15 @@ class Workplace:
         """Take down how far the set is. Raises `StorageError`."""
         write_json(self.kept("checkpoint.json"), {"images": images, "state": dict(state)})
 
+    def remove_leftovers(self) -> None:
+        """Remove the unfinished files that a killed run left behind. Raises `StorageError`."""
+        for pattern in (".*.tmp", f"{WORK}/**/.*.tmp", "data/.*.tmp", "shards/.*.tmp"):
+            for path in self.folder.glob(pattern):
+                try:
+                    path.unlink()
+                except OSError as error:
+                    raise explain_os_error(error, path) from error
+
     def publish(self) -> None:
         """Give the complete set its name. Raises `StorageError`."""
         try:
@@ -114,6 +123,7 @@ def workplace(out: Path) -> Iterator[Workplace]:
         raise explain_os_error(error, place.folder) from error
     try:
         with exclusive(DatasetFolder(place.folder)):
+            place.remove_leftovers()
             yield place
     finally:
         if place.folder.is_dir() and not place.begun:

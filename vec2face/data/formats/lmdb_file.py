@@ -1,15 +1,14 @@
 """An LMDB of a face set that is written in transactions, and can be gone on with after the last whole one.
 
 Equal records in equal transactions give equal bytes, also where a run was stopped between or within them: a page of an
-unfinished transaction is written over, LMDB keeps no state between transactions but the file, and memory that goes to
-the file is cleared first.
+unfinished transaction is written over, and the file is opened anew for each transaction, since LMDB uses the memory of
+written pages again without clearing it.
 """
 
 import os
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
 
 import lmdb
 import msgpack
@@ -23,10 +22,16 @@ RECORDS_HELD = 5_000  # of one transaction, in memory
 
 
 class LmdbFile:
-    """A single-file LMDB in the layout of `vec2face.data.formats.lmdb_values`; use it as a context manager."""
+    """A single-file LMDB in the layout of `vec2face.data.formats.lmdb_values`.
+
+    Attributes:
+        path: the file.
+        count: number of records in whole transactions.
+        finished: whether `finish` has been called on it.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Open the file for writing, making it where there is none.
+        """Make the file, or find out how far it is.
 
         Raises:
             StorageError: it cannot be written.
@@ -35,9 +40,9 @@ class LmdbFile:
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            # The size of the map is kept in the file; 0 takes it from there.
-            size = 0 if path.exists() else _FIRST_MAP_BYTES
-            self._database = lmdb.open(str(path), subdir=False, map_size=size, lock=False)
+            with self._open(0 if path.exists() else _FIRST_MAP_BYTES) as database, database.begin() as transaction:
+                self.finished = transaction.get(LENGTH) is not None
+                self.count = int(database.stat()["entries"]) - (3 if self.finished else 0)
         except OSError as error:
             raise explain_os_error(error, path) from error
         except lmdb.DiskError as error:
@@ -45,60 +50,44 @@ class LmdbFile:
         except lmdb.Error as error:
             raise InputError(f"{path} cannot be gone on with: it is no LMDB ({error}); remove it.") from None
 
-    def __enter__(self) -> "LmdbFile":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    @property
-    def finished(self) -> bool:
-        """Whether `finish` has been called on it."""
-        with self._database.begin() as transaction:
-            return transaction.get(LENGTH) is not None
-
-    @property
-    def count(self) -> int:
-        """Number of records in whole transactions."""
-        return int(self._database.stat()["entries"]) - (3 if self.finished else 0)
-
     def append(self, values: Sequence[LmdbValue]) -> None:
         """Write the next records in one transaction; they are held in memory. Raises `StorageError`."""
-        first = self.count
-        self._commit([(key_of(first + place), encode_value(value)) for place, value in enumerate(values)])
+        self._commit([(key_of(self.count + place), encode_value(value)) for place, value in enumerate(values)])
+        self.count += len(values)
 
     def finish(self, *, classes: int) -> None:
         """Write the list of keys, the length, and `classes`, the number of people. Raises `StorageError`."""
         if self.finished:
             return
-        count, packer = self.count, msgpack.Packer()
-        keys = bytearray(packer.pack_array_header(count))
-        for index in range(count):
+        packer = msgpack.Packer()
+        keys = bytearray(packer.pack_array_header(self.count))
+        for index in range(self.count):
             keys += packer.pack(key_of(index))
-        self._commit([(KEYS, bytes(keys)), (LENGTH, msgpack.packb(count)), (CLASSES, msgpack.packb(classes))])
-
-    def close(self) -> None:
-        """Close the file."""
-        self._database.close()
+        self._commit([(KEYS, bytes(keys)), (LENGTH, msgpack.packb(self.count)), (CLASSES, msgpack.packb(classes))])
+        self.finished = True
 
     def _commit(self, block: list[tuple[bytes, bytes]]) -> None:
+        size = 0
         try:
             while True:
-                try:
-                    with self._database.begin(write=True) as transaction:
-                        for key, value in block:
-                            transaction.put(key, value)
-                    break
-                except lmdb.MapFullError:
-                    # The whole transaction is void; a map twice the size costs address space, not disk.
-                    self._database.set_mapsize(2 * self._database.info()["map_size"])
-            self._database.sync(True)
+                with self._open(size) as database:
+                    try:
+                        with database.begin(write=True) as transaction:
+                            for key, value in block:
+                                transaction.put(key, value)
+                        database.sync(True)
+                        return
+                    except lmdb.MapFullError:
+                        # The whole transaction is void; a map twice the size costs address space, not disk.
+                        size = 2 * database.info()["map_size"]
         except OSError as error:
             raise explain_os_error(error, self.path) from error
         except lmdb.DiskError as error:
             raise explain_os_error(OSError(str(error)), self.path) from error
+
+    def _open(self, map_bytes: int) -> lmdb.Environment:
+        """Open the file; a size of 0 takes that which it was written with."""
+        return lmdb.open(str(self.path), subdir=False, map_size=map_bytes, lock=False)
 
 
 def write_lmdb(path: Path, values: Iterable[LmdbValue], *, classes: int) -> int:
@@ -117,16 +106,15 @@ def write_lmdb(path: Path, values: Iterable[LmdbValue], *, classes: int) -> int:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with LmdbFile(temporary) as file:
-            waiting = iter(values)
-            while block := list(islice(waiting, RECORDS_HELD)):
-                file.append(block)
-            file.finish(classes=classes)
-            count = file.count
+        file = LmdbFile(temporary)
+        waiting = iter(values)
+        while block := list(islice(waiting, RECORDS_HELD)):
+            file.append(block)
+        file.finish(classes=classes)
         os.replace(temporary, path)
     except OSError as error:
         raise explain_os_error(error, path) from error
     finally:
         if temporary.parent.is_dir():
             temporary.unlink(missing_ok=True)
-    return count
+    return file.count

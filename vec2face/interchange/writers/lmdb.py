@@ -50,12 +50,6 @@ class LmdbWriter(SetWriter):
 
     def finish(self) -> None:
         self._opened().finish(classes=len(self.facts.people))
-        self.close()
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
 
     def _value(self, item: Item) -> LmdbValue:
         record = item.record
