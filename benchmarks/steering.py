@@ -6,86 +6,29 @@
 Both ask every sample for its own start plus `--by`, within the attribute's tolerance, from the same vectors, masks and
 codes, and both accept a picture by the same test: 8-bit pixels within tolerance, identity at its floor or above.
 
-The published rule moves the vector alone, by Adam with a step of 0.1 sigma units (raw units of its own generator), on
-100 times the identity distance plus the attribute's distance, and goes on while a mean over the batch is beyond its
-limit: the tolerance for the attribute, 1 - floor for identity. It has no bound; here it stops at `--cap` passes, and
-the line says how many batches did. Mask and noise are fixed for both. A pass is one image through the generator,
-forward and back. Prints one JSON line.
+What the published rule is stands in `published_rule.py`. It has no bound; here it stops at `--cap` passes, and the line
+says how many batches did. Mask and noise are fixed for both. A pass is one image through the generator, forward and
+back. Prints one JSON line.
 """
 
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from published_rule import render, run_published_rule
 
 from vec2face.checkpoints import digest, load_generator
 from vec2face.config.steering import SteeringOptions
 from vec2face.generation.reference import embedder_of_space
 from vec2face.identities import IdentityBank
-from vec2face.models.embedders.base import FaceEmbedder
-from vec2face.models.generator.generator import Vec2FaceGenerator
-from vec2face.models.pixels import to_pixels
 from vec2face.steering.catalogue import open_estimators
 from vec2face.steering.directions import Directions
-from vec2face.steering.estimators import AttributeEstimator
 from vec2face.steering.inputs import draw_inputs
-from vec2face.steering.optimise import Steering, from_pixels
-from vec2face.steering.samples import SteeringInputs
-from vec2face.steering.targets import Target, point
-
-PUBLISHED_STEP = 0.1
-PUBLISHED_IDENTITY_WEIGHT = 100.0
-
-
-def render(generator: Vec2FaceGenerator, inputs: SteeringInputs, rows: slice, vectors: torch.Tensor) -> torch.Tensor:
-    codes = torch.tensor(inputs.codes[rows])
-    return generator(
-        vectors,
-        mask_noise=torch.tensor(inputs.mask_noise[rows]),
-        mask_rate=torch.tensor(inputs.mask_rate[rows]),
-        appearance=codes if codes.shape[1] else None,
-    ).image
-
-
-def published(
-    generator: Vec2FaceGenerator,
-    embedder: FaceEmbedder,
-    estimator: AttributeEstimator,
-    inputs: SteeringInputs,
-    targets: list[Target],
-    options: argparse.Namespace,
-) -> dict[str, float]:
-    """Run the published rule batch by batch; count passes, accepted pictures and batches that met the cap."""
-    passes = accepted = capped = 0
-    for start in range(0, len(inputs), options.batch_size):
-        rows = slice(start, min(start + options.batch_size, len(inputs)))
-        wanted = torch.tensor([(one.low + one.high) / 2 for one in targets[rows]])
-        references = torch.tensor(inputs.references[rows])
-        vectors = torch.tensor(inputs.vectors[rows]).requires_grad_()
-        adam = torch.optim.Adam([vectors], lr=PUBLISHED_STEP * generator.config.sigma_unit)
-        for done in range(1, options.cap + 1):
-            image = render(generator, inputs, rows, vectors).clamp(-1, 1)
-            off = (wanted - estimator.estimate(image)).abs()
-            distance = 1 - nn.functional.cosine_similarity(embedder.embed(image), references)
-            met = off.mean() <= estimator.facts.tolerance and distance.mean() <= 1 - options.floor
-            passes += len(wanted)
-            if met or done == options.cap:
-                capped += not met
-                break
-            adam.zero_grad()
-            (PUBLISHED_IDENTITY_WEIGHT * distance + off).sum().backward()
-            adam.step()
-        with torch.no_grad():
-            exact = from_pixels(to_pixels(image.detach()).numpy())
-            values = estimator.estimate(exact).tolist()
-            cosines = nn.functional.cosine_similarity(embedder.embed(exact), references).tolist()
-        parts = zip(targets[rows], values, cosines, strict=True)
-        accepted += sum(one.accepts(value) and cosine >= options.floor for one, value, cosine in parts)
-    batches = -(-len(inputs) // options.batch_size)
-    return {"passes": passes, "accepted": accepted, "batches_at_cap": capped, "batches": batches}
+from vec2face.steering.optimise import Steering
+from vec2face.steering.targets import point
 
 
 def main() -> None:
@@ -129,7 +72,17 @@ def main() -> None:
         "capped": statuses.count("capped"),
         "rejected": statuses.count("rejected"),
     }
-    rule = published(generator, embedder, estimator, inputs, targets, options)
+    counts = run_published_rule(
+        generator,
+        embedder,
+        estimator,
+        inputs,
+        targets,
+        batch_size=options.batch_size,
+        cap=options.cap,
+        floor=options.floor,
+    )
+    rule = asdict(counts)
     per_accepted = [side["passes"] / side["accepted"] if side["accepted"] else None for side in (steered, rule)]
     ratio = None if None in per_accepted else per_accepted[1] / per_accepted[0]
     facts_line = {

@@ -24,6 +24,7 @@ def test_the_comparison_counts_both_sides(
     arguments = ["--bank", tmp_path / "bank.safetensors", "--weights", tiny_generator_dir]
     arguments += ["--embedder", tiny_embedder_dir, "--floor", -1, "--count", 3, "--batch-size", 2, "--cap", 3]
     script = repo_root / "benchmarks" / "steering.py"
+    monkeypatch.syspath_prepend(script.parent)
 
     def run(*more: object) -> dict:
         monkeypatch.setattr(sys, "argv", [str(script), *map(str, [*arguments, *more])])
