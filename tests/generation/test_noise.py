@@ -42,7 +42,17 @@ def test_a_slice_of_an_identity_is_the_slice_of_the_whole(planned: tuple[Plan, I
     plan, bank = planned
     whole, part = draw(plan, bank.vectors[1], 1, 0, 7), draw(plan, bank.vectors[1], 1, 3, 2)
     for name in Draws.__annotations__:
-        assert np.array_equal(getattr(whole, name)[3:5], getattr(part, name)), name
+        assert np.array_equal(getattr(whole, name)[3:5], getattr(part, name), equal_nan=True), name
+
+
+def test_drawn_again_an_image_differs_in_all_but_its_strength(planned: tuple[Plan, IdentityBank]) -> None:
+    plan, bank = planned
+    first, second, third = (draw(plan, bank.vectors[1], 1, 2, 3, attempt=number) for number in range(3))
+    for name in ("identity", "image", "sigma"):
+        assert np.array_equal(getattr(first, name), getattr(second, name))
+    for name in ("features", "seed", "mask_noise", "appearance"):
+        assert not np.array_equal(getattr(first, name), getattr(second, name)), name
+        assert not np.array_equal(getattr(second, name), getattr(third, name)), name
 
 
 def test_batches_hold_a_shard_in_order(planned: tuple[Plan, IdentityBank], tmp_path: Path) -> None:

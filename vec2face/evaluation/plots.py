@@ -49,6 +49,33 @@ def plot_scores(
     _save(figure, path)
 
 
+def plot_nearest(
+    path: Path,
+    dataset: NDArray[np.floating],
+    strangers: NDArray[np.floating],
+    *,
+    threshold: float,
+    title: str,
+) -> None:
+    """Densities of the cosine to the nearest real face: of a dataset's images and of real strangers'.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    figure, axes = _axes(title)
+    dataset, strangers = np.minimum(dataset, 1.0), np.minimum(strangers, 1.0)
+    low = min(float(dataset.min()), float(strangers.min()), threshold - 0.05)
+    edges = np.linspace(low, 1.0, BINS // 2 + 1)
+    for scores, color, label in ((strangers, IMPOSTOR, "real strangers"), (dataset, GENUINE, "the dataset")):
+        label = f"{label} ({len(scores):,} images)"
+        axes.hist(scores, bins=edges.tolist(), density=True, color=color, alpha=0.62, label=label)
+    axes.axvline(threshold, color=INK, linewidth=1.2, linestyle="--", label=f"limit {threshold:.3g}")
+    axes.set_xlabel("cosine to the nearest real face")
+    axes.set_ylabel("density")
+    axes.legend(frameon=False, fontsize=8.5)
+    _save(figure, path)
+
+
 def plot_by_sigma(path: Path, cosines: NDArray[np.floating], sigma: NDArray[np.floating], *, title: str) -> None:
     """Cosine of each image to its identity's vector, a histogram for each strength. Raises `StorageError`."""
     import matplotlib
@@ -66,6 +93,39 @@ def plot_by_sigma(path: Path, cosines: NDArray[np.floating], sigma: NDArray[np.f
     axes.set_xlabel("cosine of the image's embedding to its identity's vector")
     axes.set_ylabel("density")
     axes.legend(frameon=False, fontsize=8.5, loc="upper left")
+    _save(figure, path)
+
+
+def plot_requested(
+    path: Path,
+    measured: NDArray[np.floating],
+    asked: NDArray[np.floating] | Sequence[tuple[float, float]],
+    *,
+    title: str,
+) -> None:
+    """Distribution of an attribute's measured values beside the one asked for.
+
+    Args:
+        measured: values of the images in the dataset, in the attribute's unit.
+        asked: the values asked for, or the accepted intervals, which may be open (infinite).
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    figure, axes = _axes(title)
+    values = None if isinstance(asked, Sequence) else asked
+    shown = measured if values is None else np.concatenate([measured, values])
+    edges = np.linspace(float(shown.min()), float(shown.max()) + 1e-6, BINS // 4 + 1)
+    axes.hist(measured, bins=edges.tolist(), density=True, color=GENUINE, alpha=0.62, label="measured")
+    if values is not None:
+        outline = {"histtype": "step", "color": IMPOSTOR, "linewidth": 1.8}
+        axes.hist(values, bins=edges.tolist(), density=True, label="asked for", **outline)
+    elif isinstance(asked, Sequence):
+        for number, (low, high) in enumerate(asked):
+            ends = (max(low, float(edges[0])), min(high, float(edges[-1])))
+            axes.axvspan(*ends, color=IMPOSTOR, alpha=0.14, label="" if number else "accepted")
+    axes.set_ylabel("density")
+    axes.legend(frameon=False, fontsize=8.5)
     _save(figure, path)
 
 
