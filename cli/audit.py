@@ -34,6 +34,37 @@ DEFAULTS = AuditOptions()
     show_default=True,
     help="Most image pairs to compare; beyond, a sample.",
 )
+@click.option("--out", type=FILE, help="Folder for the report of faces that were made elsewhere.")
+@click.option(
+    "--people",
+    type=click.Choice(["auto", "folders", "none"]),
+    default=DEFAULTS.people,
+    show_default=True,
+    help="Whether folders name people, in such faces.",
+)
+@click.option(
+    "--against",
+    multiple=True,
+    metavar="REAL",
+    help="Real faces that must not be shown: embeddings (vec2face embed), a face pack, or any set; repeatable.",
+)
+@click.option(
+    "--leak-rate",
+    type=float,
+    default=DEFAULTS.leak_rate,
+    show_default=True,
+    help="Share of pairs of real strangers that reach the limit of a leak.",
+)
+@click.option("--drop-leaks", is_flag=True, help="Exclude identities that show real people from the dataset.")
+@click.option("--reference", type=FILE, help="Real faces to measure realism by: a pack, a folder or a .npy file.")
+@click.option("--attribute", "attributes", multiple=True, metavar="NAME", help="Measure this as well; repeatable.")
+@click.option(
+    "--estimator",
+    "estimators",
+    multiple=True,
+    metavar="REF",
+    help="Folder of a probe, or module:attribute; repeatable.",
+)
 @click.option("--seed", type=int, default=DEFAULTS.seed, show_default=True, help="Seed of every sample.")
 @click.option("--weights-card", type=FILE, help="The generator's card.json, where its weights are not on this machine.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default=DEFAULTS.device, show_default=True)
@@ -46,6 +77,14 @@ def audit(
     second_embedder: str | None,
     images_per_identity: int | None,
     pairs: int,
+    out: Path | None,
+    people: str,
+    against: tuple[str, ...],
+    leak_rate: float,
+    drop_leaks: bool,
+    reference: Path | None,
+    attributes: tuple[str, ...],
+    estimators: tuple[str, ...],
     seed: int,
     weights_card: Path | None,
     device: Literal["cpu", "cuda"],
@@ -55,13 +94,16 @@ def audit(
     """Measure DATASET, a folder or URL filled by `vec2face generate`, and write its report, card and contact sheets.
 
     Everything is written to DATASET/report; the measured columns of metadata.parquet are filled as well. A stopped
-    audit goes on where it ended.
+    audit goes on where it ended. With --out, DATASET is any set of aligned faces (image folder, WebDataset, RecordIO,
+    LMDB, face pack), real or synthetic; nothing is written to it.
 
     \b
     Examples:
       vec2face audit faces
       vec2face audit faces --second-embedder arcface-r100-glint360k
       vec2face audit faces --images-per-identity 10 --json
+      vec2face audit faces --against real-embeddings --drop-leaks
+      vec2face audit lfw.tar --out lfw-report
     """
     options = parse(
         AuditOptions,
@@ -70,6 +112,14 @@ def audit(
             "second_embedder": second_embedder,
             "images_per_identity": images_per_identity,
             "pairs": pairs,
+            "out": out,
+            "people": people,
+            "against": against,
+            "leak_rate": leak_rate,
+            "drop_leaks": drop_leaks,
+            "reference": reference,
+            "attributes": attributes,
+            "estimators": estimators,
             "seed": seed,
             "weights_card": weights_card,
             "device": device,

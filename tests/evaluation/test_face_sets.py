@@ -55,9 +55,9 @@ def test_a_foreign_set_is_embedded_and_capped_like_a_dataset(folder, tmp_path, p
 
 
 def test_what_cannot_be_audited_is_told(folder, tmp_path, build_dataset):
-    with pytest.raises(InputError, match="no such file or folder"):
+    with pytest.raises(DatasetError, match="no such file or folder"):
         open_audited(str(tmp_path / "absent"), report=None, people="auto")
-    with pytest.raises(InputError, match="--out"):
+    with pytest.raises(DatasetError, match="--out"):
         open_audited(str(folder), report=None, people="auto")
     dataset = build_dataset(tmp_path / "data", identities=2, images=2)
     with pytest.raises(InputError, match="leave --out away"):

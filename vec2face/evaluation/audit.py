@@ -1,23 +1,26 @@
-"""Audit a dataset: embed its images, measure them, draw sheets and plots, and write the facts.
+"""Audit a set of faces: embed its images, measure them, draw sheets and plots, and write the facts.
 
 `report/facts.json`, the only thing cards and reports are made from, is a JSON object:
 
     format       version of this layout
     vec2face     release that made the audit
-    dataset      name, fingerprint, seed, identities, images, images_per_identity {min, mean, max}, rejects, shards,
-                 bytes, recipe (resolved), generator, bank (its provenance), bank_sha256, settings (all that decides
-                 the bytes), repairs (rounds, replaced, reasons; null where there were none)
-    lineage      a list: role, reference, sha256, name, licence, source, data [name, role, licence, consent]
+    dataset      see `vec2face.evaluation.audit_description`; a foreign set has no more than its name, source, format,
+                 whether it is labelled, identities, images, images_per_identity and bytes
+    lineage      a list: role, reference, sha256, name, licence, source, data [name, role, licence, consent]; empty for
+                 a foreign set
     settings     how much was measured: seed, images_per_identity, pairs, comparisons, device
     embedders    a list, the main one first: reference, name, dim, sha256, generators_own_space,
                  threshold {value, source}, and the measures of `vec2face.evaluation.measure.Measurement.facts`
+    pictures, near_duplicates, leakage, findings  see `vec2face.evaluation.inspection.Inspection.facts`
+    realism      see `vec2face.evaluation.realism.Realism`; null where no real faces were given
+    steering     see `vec2face.evaluation.steering`; null for a dataset without attributes
     checks       name, value, threshold, status, embedder, reason
     verdict      "pass", "warn" or "fail": the worst check
-    failed_identities  how many fail by themselves; see `vec2face.evaluation.failures`
+    failed_identities  how many fail by themselves; see `vec2face.evaluation.failures`; null for a foreign set
+    excluded     identities that are excluded from the dataset, a number
     figures      file, kind, title, caption of each sheet and plot in the folder
 """
 
-from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,14 +29,23 @@ from vec2face import __version__
 from vec2face.checkpoints import digest, load_embedder
 from vec2face.config.audit import AuditOptions
 from vec2face.contracts import require_same_width
-from vec2face.errors import DatasetError, InputError
+from vec2face.data.exclusions import exclude, read_exclusions
+from vec2face.errors import InputError
+from vec2face.evaluation.audit_description import DatasetDescription, describe_foreign
 from vec2face.evaluation.columns import write_measured_columns
 from vec2face.evaluation.dataset import DatasetReader
+from vec2face.evaluation.defect_sheets import draw_inspection
 from vec2face.evaluation.embeddings import embed_dataset, move
+from vec2face.evaluation.face_sets import AuditedSet, open_audited
 from vec2face.evaluation.failures import FILE_NAME, failed_identities
 from vec2face.evaluation.figures import SECOND, draw_figures, draw_plots, remove_other_figures
+from vec2face.evaluation.findings import LEAK
+from vec2face.evaluation.inspection import Inspection, inspect, open_traits
 from vec2face.evaluation.lineage import generator_lineage
 from vec2face.evaluation.measure import Measurement, measure
+from vec2face.evaluation.realism_section import RealismReference
+from vec2face.evaluation.references import Reference
+from vec2face.evaluation.steering import measure_steering
 from vec2face.evaluation.thresholds import Threshold, threshold_of
 from vec2face.evaluation.verdict import settle
 from vec2face.fileio.atomic import write_json
@@ -45,99 +57,158 @@ if TYPE_CHECKING:
 FORMAT = 1
 
 # Options that can change a number.
-_SETTINGS = {"images_per_identity", "pairs", "comparisons", "seed", "device"}
+_SETTINGS = {"images_per_identity", "pairs", "comparisons", "seed", "device", "leak_rate", "stranger_pairs"}
 
 
 def audit(
-    dataset: Path, options: AuditOptions | None = None, *, progress: ProgressReporter | None = None
+    dataset: Path | str, options: AuditOptions | None = None, *, progress: ProgressReporter | None = None
 ) -> dict[str, Any]:
-    """Measure a finished dataset and write `report/` and the measured columns of `metadata.parquet`.
+    """Measure a finished dataset, or faces from elsewhere, and write the report.
 
-    A stopped audit, run again, goes on from the last embedded shard. Equal datasets, embedders and options give equal
-    facts.
+    A dataset's report stands in its folder `report/`, and its `metadata.parquet` gets the measured columns. Of a
+    foreign set nothing is touched; its report goes to `options.out`. A stopped audit, run again, goes on from the last
+    embedded shard. Equal sets, embedders and options give equal facts.
 
     Args:
-        dataset: folder of the dataset.
+        dataset: folder of the dataset, or any set of aligned faces that `open_reader` opens.
         options: what measures and how much; None takes the defaults.
         progress: receives every stage.
 
     Returns:
-        The facts, as in `report/facts.json`.
+        The facts, as in `facts.json`.
 
     Raises:
         DatasetError: the folder holds no finished dataset, or a damaged one.
-        InputError: the generator's model card is missing, both embedders are the same, or there is no such device.
+        InputError: the set or a reference cannot be read, the generator's model card is missing, both embedders are the
+            same, or there is no such device.
+        ContractError: stored embeddings of real faces are another embedder's.
         WeightsError: an embedder cannot be loaded.
         StorageError: the report cannot be written.
     """
     options = options or AuditOptions()
     progress = progress or SilentProgress()
-    reader = DatasetReader(dataset)
-    description = _Description(reader)
-    dataset_facts = description.facts()
-    lineage = generator_lineage(description.weights, sha256=description.generator["sha256"], card=options.weights_card)
-    references = [options.embedder, *([options.second_embedder] if options.second_embedder else [])]
-    judges = [_Judge(reference, options.device) for reference in references]
+    reader = open_audited(str(dataset), report=options.out, people=options.people)
+    own = reader if isinstance(reader, DatasetReader) else None
+    if options.drop_leaks and (own is None or not options.against):
+        raise InputError("leaks are dropped from a dataset of this toolkit, by real faces that are named by --against.")
+    description = None if own is None else DatasetDescription(own)
+    lineage = [] if description is None else [_lineage(description, options)]
+    references = [Reference(source, cache=reader.report_folder / "cache") for source in options.against]
+    realism = None if options.reference is None else RealismReference(options.reference)
+    estimators = open_traits(options)
+    judges = [
+        _Judge(reference, options.device)
+        for reference in (options.embedder, *([options.second_embedder] if options.second_embedder else []))
+    ]
     if len({judge.sha256 for judge in judges}) < len(judges):
         raise InputError(f"the second embedder {options.second_embedder!r} is the same as the first; give another one.")
 
-    measurements = []
-    for judge in judges:
-        embedded = embed_dataset(
-            reader,
-            judge.network,
-            embedder_digest=judge.sha256,
-            images_per_identity=options.images_per_identity,
-            batch_size=options.batch_size,
-            progress=progress,
-        )
-        own_space = judge.network.name == description.generator["feature_space"]
-        if own_space:
-            require_same_width(
-                "the identity bank", reader.bank.width, f"embedder {judge.reference!r}", judge.network.dim
-            )
-        progress.begin(f"measuring with {judge.network.name}", total=1, unit="steps")
-        vectors = reader.bank.vectors if own_space else None
-        measurements.append(measure(embedded, threshold=judge.threshold.value, options=options, vectors=vectors))
-        progress.advance(1)
-
+    space = None if description is None else description.generator["feature_space"]
+    measurements = [_measure(reader, own, judge, space, options, progress) for judge in judges]
     main = measurements[0]
-    progress.begin("drawing", total=1 + len(judges), unit="steps")
-    figures = draw_figures(reader, main, seed=options.seed)
+    inspection = inspect(
+        reader,
+        main,
+        network=judges[0].network,
+        sha256=judges[0].sha256,
+        estimators=estimators,
+        references=references,
+        table=None if own is None else own.metadata_path,
+        options=options,
+        progress=progress,
+    )
+    real = None
+    if realism is not None:
+        real = realism.measure(
+            main, judges[0].network, seed=options.seed, batch_size=options.batch_size, progress=progress
+        )
+    figures = _draw(reader, judges, measurements, inspection, options, progress)
+    steering = None if own is None else measure_steering(own)
+    figures += [] if steering is None else steering.draw(reader.report_folder)
+    facts: dict[str, Any] = {
+        "format": FORMAT,
+        "vec2face": __version__,
+        "dataset": describe_foreign(reader, main) if description is None else description.facts(),
+        "lineage": lineage,
+        "settings": options.model_dump(mode="json", include=_SETTINGS),
+        "embedders": [judge.facts(measurement, space) for judge, measurement in zip(judges, measurements, strict=True)],
+        **inspection.facts(reader),
+        "realism": real,
+        "steering": None if steering is None else steering.facts(),
+        "figures": figures,
+    }
+    facts["verdict"], checks = settle(facts)
+    facts["checks"] = [check.to_dict() for check in checks]
+    facts["failed_identities"] = facts["excluded"] = None
+    if own is not None and description is not None:
+        write_measured_columns(own.metadata_path, main)
+        failed = failed_identities(
+            fingerprint=description.fingerprint,
+            judges=facts["embedders"],
+            measurements=measurements,
+            images=own.images_of_each_identity(),
+            planned=description.recipe["images_per_identity"],
+            others=inspection.failing,
+        )
+        facts["failed_identities"] = len(failed["identities"])
+        write_json(reader.report_folder / FILE_NAME, failed)
+        if options.drop_leaks:
+            leaks = [identity for identity, reasons in inspection.failing.items() if LEAK in reasons]
+            exclude(own.folder, dict.fromkeys(leaks, LEAK))
+        facts["excluded"] = len(read_exclusions(own.folder))
+    write_json(reader.report_folder / "facts.json", facts)
+    remove_other_figures(reader.report_folder, figures)
+    return facts
+
+
+def _lineage(description: DatasetDescription, options: AuditOptions) -> dict[str, Any]:
+    return generator_lineage(description.weights, sha256=description.generator["sha256"], card=options.weights_card)
+
+
+def _measure(
+    reader: AuditedSet,
+    own: DatasetReader | None,
+    judge: "_Judge",
+    space: str | None,
+    options: AuditOptions,
+    progress: ProgressReporter,
+) -> Measurement:
+    embedded = embed_dataset(
+        reader,
+        judge.network,
+        embedder_digest=judge.sha256,
+        images_per_identity=options.images_per_identity,
+        batch_size=options.batch_size,
+        progress=progress,
+    )
+    vectors = None
+    if own is not None and judge.network.name == space:
+        vectors = own.bank.vectors
+        require_same_width("the identity bank", own.bank.width, f"embedder {judge.reference!r}", judge.network.dim)
+    progress.begin(f"measuring with {judge.network.name}", total=1, unit="steps")
+    found = measure(embedded, threshold=judge.threshold.value, options=options, vectors=vectors)
+    progress.advance(1)
+    return found
+
+
+def _draw(
+    reader: AuditedSet,
+    judges: "list[_Judge]",
+    measurements: list[Measurement],
+    inspection: Inspection,
+    options: AuditOptions,
+    progress: ProgressReporter,
+) -> list[dict[str, Any]]:
+    progress.begin("drawing", total=2 + len(judges), unit="steps")
+    figures = draw_figures(reader, measurements[0], seed=options.seed)
     progress.advance(1)
     for number, (judge, measurement) in enumerate(zip(judges, measurements, strict=True)):
         prefix = SECOND if number else ""
         figures += draw_plots(reader.report_folder, measurement, name=judge.network.name, prefix=prefix)
         progress.advance(1)
-    write_measured_columns(reader.metadata_path, main)
-
-    facts: dict[str, Any] = {
-        "format": FORMAT,
-        "vec2face": __version__,
-        "dataset": dataset_facts,
-        "lineage": [lineage],
-        "settings": options.model_dump(mode="json", include=_SETTINGS),
-        "embedders": [
-            judge.facts(measurement, description.generator["feature_space"])
-            for judge, measurement in zip(judges, measurements, strict=True)
-        ],
-        "figures": figures,
-    }
-    facts["verdict"], checks = settle(facts)
-    facts["checks"] = [check.to_dict() for check in checks]
-    failed = failed_identities(
-        fingerprint=dataset_facts["fingerprint"],
-        judges=facts["embedders"],
-        measurements=measurements,
-        images=reader.images_of_each_identity(),
-        planned=description.recipe["images_per_identity"],
-        others={},
-    )
-    facts["failed_identities"] = len(failed["identities"])
-    write_json(reader.report_folder / FILE_NAME, failed)
-    write_json(reader.report_folder / "facts.json", facts)
-    remove_other_figures(reader.report_folder, figures)
-    return facts
+    figures += draw_inspection(reader, inspection)
+    progress.advance(1)
+    return figures
 
 
 class _Judge:
@@ -149,62 +220,13 @@ class _Judge:
         self.sha256: str = digest(reference, kind="embedder")
         self.threshold: Threshold = threshold_of(reference)
 
-    def facts(self, measurement: Measurement, feature_space: str) -> dict[str, Any]:
+    def facts(self, measurement: Measurement, feature_space: str | None) -> dict[str, Any]:
         return {
             "reference": self.reference,
             "name": self.network.name,
             "dim": self.network.dim,
             "sha256": self.sha256,
-            "generators_own_space": self.network.name == feature_space,
+            "generators_own_space": None if feature_space is None else self.network.name == feature_space,
             "threshold": asdict(self.threshold),
             **measurement.facts(),
         }
-
-
-class _Description:
-    """What `dataset.json` and the manifests say."""
-
-    def __init__(self, reader: DatasetReader) -> None:
-        self._reader = reader
-        values = reader.description
-        try:
-            self.recipe: dict[str, Any] = values["recipe"]
-            self.weights: str = self.recipe["weights"]
-            self.generator: dict[str, Any] = values["generator"]
-            self._facts = {
-                "name": values["name"],
-                "fingerprint": values["fingerprint"],
-                "seed": self.recipe["seed"],
-                "recipe": self.recipe,
-                "generator": {
-                    key: self.generator[key] for key in ("sha256", "feature_space", "feature_dim", "sigma_unit")
-                },
-                "bank_sha256": values["identities"]["sha256"],
-                "settings": values["determinants"],
-            }
-        except KeyError as error:
-            raise DatasetError(
-                f"{reader.folder / 'dataset.json'} lacks {error}; generate the dataset again into an empty folder."
-            ) from None
-
-    def facts(self) -> dict[str, Any]:
-        reader = self._reader
-        counts = reader.images_of_each_identity()
-        return {
-            **self._facts,
-            "bank": reader.bank.provenance,
-            "identities": len(counts),
-            "images": reader.images,
-            "images_per_identity": {"min": int(counts.min()), "mean": float(counts.mean()), "max": int(counts.max())},
-            "rejects": sum(shard.rejects for shard in reader.shards),
-            "shards": len(reader.shards),
-            "bytes": sum(shard.path.stat().st_size for shard in reader.shards),
-            "repairs": _repairs(reader.description.get("repairs", [])),
-        }
-
-
-def _repairs(rounds: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """Sum up what repairs replaced, as `dataset.json` records it; None where there were none."""
-    replaced = [part for round_ in rounds for part in round_["replaced"]]
-    reasons = Counter(reason for part in replaced for reason in part["reasons"])
-    return {"rounds": len(rounds), "replaced": len(replaced), "reasons": dict(reasons)} if rounds else None

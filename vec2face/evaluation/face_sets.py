@@ -13,9 +13,10 @@ import numpy as np
 from vec2face.data.facepack import FacePack
 from vec2face.data.readers import FaceReader, FaceRecord, open_reader
 from vec2face.data.readers.base import People
-from vec2face.errors import InputError
+from vec2face.errors import DatasetError, InputError
 from vec2face.evaluation.dataset import DatasetReader, ImageRecord, Shard
 from vec2face.fileio.atomic import fingerprint
+from vec2face.fileio.location import is_url
 
 IMAGES_PER_RANGE = 1000
 _LARGEST_LABEL = 2**31 - 2
@@ -62,7 +63,7 @@ class ForeignSet:
 
     def __init__(self, source: str, *, report: Path, people: People = "auto") -> None:
         self.reader: FaceReader = open_reader(source, people=people)
-        self.report_folder = report
+        self.name, self.report_folder = Path(source).name, report
         self.images, self.labelled = len(self.reader), self.reader.labelled
         content = fingerprint({"files": list(self.reader.files()), "people": people})
         starts = range(0, self.images, IMAGES_PER_RANGE)
@@ -125,7 +126,7 @@ class PackSet:
         )
         groups = [self._pack.groups[row] for row in self._rows]
         names = {name: number for number, name in enumerate(dict.fromkeys(filter(None, groups)))}
-        self.labelled, self.holds_out = bool(names), bool(self._pack.holdout.any())
+        self.name, self.labelled, self.holds_out = folder.name, bool(names), bool(self._pack.holdout.any())
         # Faces of nobody known come after the people, each by itself.
         self._labels = [names[group] if group else len(names) + at for at, group in enumerate(groups)]
         self._numbers = _count_up(self._labels)
@@ -179,8 +180,8 @@ def open_audited(source: str, *, report: Path | None, people: People) -> Dataset
         people: whether folders of a foreign set name people.
 
     Raises:
-        InputError: there is nothing that can be read, or a foreign set without a folder for its report.
-        DatasetError: the dataset is unfinished.
+        DatasetError: there is nothing, or no dataset and no folder for a report; or the dataset is unfinished.
+        InputError: the set cannot be read, or a dataset is given a folder for its report.
     """
     path = Path(source)
     if path.is_dir() and (path / "dataset.json").is_file():
@@ -189,9 +190,9 @@ def open_audited(source: str, *, report: Path | None, people: People) -> Dataset
         return DatasetReader(path)
     if report is None:
         # A folder that was meant to be a dataset is told so, rather than that it is no image folder.
-        if not path.exists() and "{" not in source:
-            raise InputError(f"{source} is not a dataset: there is no such file or folder.")
-        raise InputError(
+        if not path.exists() and "{" not in source and not is_url(source):
+            raise DatasetError(f"{source} is not a dataset: there is no such file or folder.")
+        raise DatasetError(
             f"{source} is not a dataset: it has no dataset.json; to audit a set of faces made elsewhere, name a folder "
             "for the report with --out."
         )

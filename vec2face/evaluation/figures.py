@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vec2face.evaluation.dataset import DatasetReader, ImageRecord, image_key
-from vec2face.evaluation.embeddings import decode_face
+from vec2face.evaluation.dataset import DatasetReader
+from vec2face.evaluation.defect_sheets import DEFECT_SHEETS
+from vec2face.evaluation.face_sets import AuditedSet
 from vec2face.evaluation.measure import Measurement
 from vec2face.evaluation.plots import plot_by_sigma, plot_scores
+from vec2face.evaluation.row_cache import decode_face
 from vec2face.evaluation.sheets import SheetRow, draw_sheet, person_sheet, save_sheet
 from vec2face.fileio.atomic import explain_os_error
 from vec2face.seeding import rng_for
@@ -23,7 +25,7 @@ SECOND = "second-"  # begins the names of the second embedder's plots
 Positions = NDArray[np.integer]
 
 
-def draw_figures(reader: DatasetReader, measurement: Measurement, *, seed: int) -> list[dict[str, Any]]:
+def draw_figures(reader: AuditedSet, measurement: Measurement, *, seed: int) -> list[dict[str, Any]]:
     """Draw the contact sheets of a dataset into its report folder.
 
     Returns:
@@ -77,7 +79,9 @@ def remove_other_figures(report: Path, figures: Iterable[Mapping[str, Any]]) -> 
     """Remove the figures of an earlier audit that this one did not draw. Raises `StorageError`."""
     drawn = {figure["file"] for figure in figures}
     plots = [f"{prefix}{plot}.png" for prefix in ("", SECOND) for plot in ("scores", "vectors")]
-    for name in [*(f"{kind}.jpg" for kind in _TEXTS), *plots]:
+    plots += [f"{sheet}.png" for sheet in DEFECT_SHEETS]
+    plots += [path.name for path in report.glob("attribute-*.png")]
+    for name in [*(f"{kind}.jpg" for kind in (*_TEXTS, *DEFECT_SHEETS)), *plots]:
         if name not in drawn:
             try:
                 (report / name).unlink(missing_ok=True)
@@ -94,19 +98,22 @@ _TEXTS = {
 
 
 class _Faces:
-    """The decoded images that the sheets need, read once."""
+    """The decoded images that the sheets need, read once, and what their identities are called."""
 
-    def __init__(self, reader: DatasetReader, measurement: Measurement, rows: Iterable[Positions]) -> None:
+    def __init__(self, reader: AuditedSet, measurement: Measurement, rows: Iterable[Positions]) -> None:
         self._embedded = measurement.embedded
         positions = np.unique(np.concatenate(list(rows)))
-        wanted = [(int(self._embedded.shard[p]), self._key(p)) for p in positions]
-        self._records: dict[str, ImageRecord] = reader.fetch(wanted)
+        self._records = reader.fetch_rows(self._embedded.rows[positions].tolist())
+        self._numbered = isinstance(reader, DatasetReader)
 
     def of(self, positions: Positions) -> list[NDArray[np.uint8]]:
-        return [decode_face(self._records[self._key(position)]) for position in positions]
+        return [decode_face(self._records[int(self._embedded.rows[position])]) for position in positions]
 
-    def _key(self, position: int) -> str:
-        return image_key(int(self._embedded.identity[position]), int(self._embedded.image[position]))
+    def name(self, position: int) -> str:
+        """What the identity of an image is called: its number in a dataset, its person's name elsewhere."""
+        if self._numbered:
+            return f"identity {self._embedded.identity[position]}"
+        return self._records[int(self._embedded.rows[position])].person or f"person {self._embedded.identity[position]}"
 
 
 def _people(measurement: Measurement, seed: int) -> list[Positions]:
@@ -141,13 +148,9 @@ def _some_images(measurement: Measurement, person: int, count: int, seed: int) -
     return np.sort(rng.choice(positions, min(count, len(positions)), replace=False))
 
 
-def _identity(measurement: Measurement, position: int) -> int:
-    return int(measurement.embedded.identity[position])
-
-
 def _draw_people(path: Path, title: str, m: Measurement, rows: Sequence[Positions], faces: _Faces) -> None:
     total = len(m.people)
-    sheet = [SheetRow(f"identity {_identity(m, row[0])}", faces.of(row)) for row in rows]
+    sheet = [SheetRow(faces.name(row[0]), faces.of(row)) for row in rows]
     note = f"{len(rows)} of {total:,} identities, a row each"
     save_sheet(draw_sheet(sheet, title=title, note=note), path)
 
@@ -155,13 +158,13 @@ def _draw_people(path: Path, title: str, m: Measurement, rows: Sequence[Position
 def _draw_person(path: Path, title: str, m: Measurement, rows: Sequence[Positions], faces: _Faces) -> None:
     (row,) = rows
     captions = [f"{m.embedded.sigma[position]:.2g}" for position in row]
-    save_sheet(person_sheet(faces.of(row), captions, title=f"{title}: identity {_identity(m, row[0])}"), path)
+    save_sheet(person_sheet(faces.of(row), captions, title=f"{title}: {faces.name(row[0])}"), path)
 
 
 def _draw_worst(path: Path, title: str, m: Measurement, rows: Sequence[Positions], faces: _Faces) -> None:
     sheet = []
     for person, row in zip(m.worst_people, rows, strict=False):
-        label = f"identity {_identity(m, row[0])}\nmean {m.person_means[person]:.2f}"
+        label = f"{faces.name(row[0])}\nmean {m.person_means[person]:.2f}"
         sheet.append(SheetRow(label, faces.of(row), [f"{m.images.to_centre[position]:.2f}" for position in row]))
     save_sheet(draw_sheet(sheet, title=title, note="under each image: its cosine to the centre of the others"), path)
 
@@ -169,6 +172,6 @@ def _draw_worst(path: Path, title: str, m: Measurement, rows: Sequence[Positions
 def _draw_closest(path: Path, title: str, m: Measurement, rows: Sequence[Positions], faces: _Faces) -> None:
     sheet = []
     for pair, row in zip(m.closest_people, rows, strict=False):
-        label = f"{_identity(m, row[0])} and {_identity(m, row[-1])}\ncosine {m.centre_cosine(pair):.2f}"
+        label = f"{faces.name(row[0])}\n{faces.name(row[-1])}\ncosine {m.centre_cosine(pair):.2f}"
         sheet.append(SheetRow(label, faces.of(row), split=len(row) // 2))
     save_sheet(draw_sheet(sheet, title=title, note="cosine: between the two centres"), path)

@@ -25,7 +25,7 @@ from vec2face.evaluation.traits import STATISTICS, Traits, measure_traits
 from vec2face.models.embedders.base import FaceEmbedder
 from vec2face.models.embedders.compact import CompactEmbedder
 from vec2face.progress import ProgressReporter
-from vec2face.steering.catalogue import open_estimators
+from vec2face.steering.catalogue import embedded_names, open_estimators, open_reference
 
 if TYPE_CHECKING:
     from vec2face.steering.estimators import AttributeEstimator
@@ -134,12 +134,13 @@ def leakage_facts(leak: Leakage, measurement: Measurement) -> dict[str, Any]:
 
 
 def open_traits(options: AuditOptions) -> "list[AttributeEstimator]":
-    """Open the estimators of an audit, before any work: light and sharpness, and what the options name.
+    """Open the estimators of an audit, before any work: light, sharpness, the embedded ones, and what the options name.
 
     Raises:
         ConfigError, InputError, WeightsError, ContractError: see `open_estimators`.
     """
-    names = dict.fromkeys([*STATISTICS, *options.attributes])
+    given = [one.facts.name for reference in options.estimators for one in open_reference(reference)]
+    names = dict.fromkeys([*STATISTICS, *embedded_names(), *options.attributes, *given])
     return open_estimators(names, references=options.estimators)
 
 

@@ -20,6 +20,7 @@ from vec2face.evaluation.rates import (
     tar_at_far,
 )
 from vec2face.evaluation.separation import (
+    Centres,
     CentreSeparation,
     ImageScores,
     centre_separation,
@@ -30,6 +31,9 @@ from vec2face.evaluation.separation import (
 )
 
 FARS = (1e-1, 1e-2, 1e-3, 1e-4)
+RADII = (0.3, 0.4)
+"""Cosines that the literature counts unique people at (DCFace, Vec2Face), beside the embedder's own threshold."""
+
 LISTED = 8
 """How many of the worst identities and of the closest pairs are named."""
 
@@ -47,6 +51,7 @@ class Measurement:
         centres: the centres against each other; None with fewer than two people.
         to_vector: (N,) cosine to the vector the image was made from; None in another feature space.
         vector_rank_one: (N,) bank row of the nearest vector, -1 where not compared; None in another feature space.
+        likeness: (K,) mean cosine of all pairs of a person's images; NaN for a person with one image.
     """
 
     embedded: EmbeddedImages
@@ -58,6 +63,7 @@ class Measurement:
     centres: CentreSeparation | None
     to_vector: Array | None
     vector_rank_one: NDArray[np.int64] | None
+    likeness: Array
 
     @property
     def person_means(self) -> Array:
@@ -101,6 +107,7 @@ class Measurement:
             "error_rates": self._error_rates(),
             "consistency": self._consistency(),
             "separation": self._separation(),
+            "diversity": self._diversity(),
             "to_vector": self._to_vector(),
         }
 
@@ -143,6 +150,7 @@ class Measurement:
         return {
             "unique": int(self.centres.unique.sum()),
             "unique_share": float(self.centres.unique.mean()),
+            "unique_at": {f"{radius:g}": count for radius, count in self.centres.unique_at.items()},
             "pairs_at_threshold": self.centres.pairs_above,
             "nearest_centre": _spread(nearest) | {"max": float(nearest.max())},
             "images_compared": int(compared.sum()),
@@ -155,6 +163,11 @@ class Measurement:
                 for a, b in self.closest_people
             ],
         }
+
+    def _diversity(self) -> dict[str, Any] | None:
+        """How much the images of a person differ: 1 - mean cosine of its pairs, over people."""
+        distances = 1.0 - self.likeness[~np.isnan(self.likeness)].astype(np.float64)
+        return {**_spread(distances), "p95": float(np.quantile(distances, 0.95))} if len(distances) else None
 
     def _to_vector(self) -> dict[str, Any] | None:
         if self.to_vector is None or self.vector_rank_one is None:
@@ -192,10 +205,19 @@ def measure(
         genuine=genuine_scores(embedded.gather, people, max_pairs=options.pairs, seed=options.seed),
         impostor=impostor_scores(embedded.gather, people, max_pairs=options.pairs, seed=options.seed),
         images=image_scores(embedded.gather, people, centres, **limit),
-        centres=centre_separation(centres.directions, threshold=threshold) if len(people) > 1 else None,
+        centres=centre_separation(centres.directions, threshold=threshold, radii=RADII) if len(people) > 1 else None,
         to_vector=None if vectors is None else own_vector_cosines(embedded.gather, embedded.identity, vectors),
         vector_rank_one=None if vectors is None else nearest_vector(embedded.gather, len(embedded), vectors, **limit),
+        likeness=_likeness(centres),
     )
+
+
+def _likeness(centres: Centres) -> Array:
+    """Mean cosine of all pairs of each person's images: |sum of n unit vectors|^2 = n + n (n - 1) times it."""
+    counts, sums = centres.counts.astype(np.float64), centres.sums.astype(np.float64)
+    squares = np.einsum("kd,kd->k", sums, sums)
+    pairs = np.where(counts > 1, counts * (counts - 1), np.nan)
+    return ((squares - counts) / pairs).astype(np.float32)
 
 
 def _score_facts(scores: PairScores) -> dict[str, Any]:

@@ -72,8 +72,8 @@ class RowCache:
         batch_size: int,
         cap: int | None,
         progress: ProgressReporter,
-    ) -> None:
-        """Compute the rows of every shard that is not finished.
+    ) -> bool:
+        """Compute the rows of every shard that is not finished; return whether there was one.
 
         Args:
             compute: maps some records and their pixels (B, 112, 112, 3) to B rows of each array.
@@ -99,6 +99,7 @@ class RowCache:
                 done += len(records)
             self._finish(shard)
             progress.advance(shard.count - done)
+        return kept < self._source.images
 
     def read(self, name: str) -> NDArray:
         """The whole array, a read-only memory map."""

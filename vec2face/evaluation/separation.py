@@ -1,5 +1,6 @@
 """How far apart the people of a dataset are, and how alike the images of one person are."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -118,17 +119,22 @@ class CentreSeparation:
         pairs_above: number of pairs with cosine >= the threshold.
         unique: (K,) bool, the greedy r-ball count: in order of identity, a person is unique if its centre's cosine to
             every earlier unique person's centre is < the threshold (DCFace, arXiv 2304.07060, eq. 11).
+        unique_at: how many are unique by that rule at other cosines.
     """
 
     nearest: NDArray[np.int64]
     nearest_cosine: Array
     pairs_above: int
     unique: NDArray[np.bool_]
+    unique_at: dict[float, int]
 
 
-def centre_separation(directions: Array, *, threshold: float, block: int = BLOCK) -> CentreSeparation:
+def centre_separation(
+    directions: Array, *, threshold: float, radii: Sequence[float] = (), block: int = BLOCK
+) -> CentreSeparation:
     """Compare unit vectors (K, D), K >= 2, with each other, block by block; `block` changes speed and memory only."""
     count = len(directions)
+    apart = {radius: np.ones(count, bool) for radius in radii}
     nearest = np.zeros(count, np.int64)
     best = np.full(count, -np.inf, np.float32)
     unique = np.ones(count, bool)
@@ -146,18 +152,21 @@ def centre_separation(directions: Array, *, threshold: float, block: int = BLOCK
             better = score > best[rows]
             nearest[rows] = np.where(better, candidate + other, nearest[rows])
             best[rows] = np.where(better, score, best[rows])
-            close = cosines >= threshold
-            if other < start:
-                above += int(close.sum())
-                unique[rows] &= ~(close & unique[columns]).any(axis=1)
-            elif other == start:
-                above += int(close.sum()) // 2
-                _thin(close, unique[rows])
-    return CentreSeparation(nearest, best, above, unique)
+            if other <= start:
+                close = cosines >= threshold
+                above += int(close.sum()) // (2 if other == start else 1)
+                _thin(close, unique, rows, columns)
+                for radius, kept in apart.items():
+                    _thin(cosines >= radius, kept, rows, columns)
+    return CentreSeparation(nearest, best, above, unique, {radius: int(kept.sum()) for radius, kept in apart.items()})
 
 
-def _thin(close: NDArray[np.bool_], unique: NDArray[np.bool_]) -> None:
-    """Apply the greedy rule inside one block, in place."""
+def _thin(close: NDArray[np.bool_], unique: NDArray[np.bool_], rows: slice, columns: slice) -> None:
+    """Apply the greedy rule between a block of rows and the same or an earlier block of columns, in place."""
+    if columns.start < rows.start:
+        unique[rows] &= ~(close & unique[columns]).any(axis=1)
+        return
+    own = unique[rows]  # a view
     for row in np.flatnonzero(close.any(axis=1)):
-        if unique[row] and (close[row, :row] & unique[:row]).any():
-            unique[row] = False
+        if own[row] and (close[row, :row] & own[:row]).any():
+            own[row] = False

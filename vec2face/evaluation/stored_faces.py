@@ -106,8 +106,8 @@ def store_faces(
         mirrored = np.ascontiguousarray(pixels[:, :, ::-1])
         return {"vectors": np.stack([embed_pixels(embedder, pixels), embed_pixels(embedder, mirrored)], axis=1)}
 
-    if not (folder / DESCRIPTION).is_file():
-        cache.fill(compute, stage=f"embedding {name}", batch_size=batch_size, cap=None, progress=progress)
+    filled = cache.fill(compute, stage=f"embedding {name}", batch_size=batch_size, cap=None, progress=progress)
+    if filled or not (folder / DESCRIPTION).is_file():
         _write_table(folder / "faces.parquet", source)
         write_json(
             folder / DESCRIPTION,
@@ -119,6 +119,11 @@ def store_faces(
             },
         )
     return load_faces(folder, name=embedder.name, sha256=sha256, width=embedder.dim)
+
+
+def may_hold_faces(folder: Path) -> bool:
+    """Whether `store_faces` may write there: the folder is new, empty, or holds embeddings, begun or finished."""
+    return not folder.exists() or (folder.is_dir() and ((folder / "source.txt").is_file() or not any(folder.iterdir())))
 
 
 def holds_faces(path: Path) -> bool:

@@ -70,6 +70,40 @@ LIMITS = (
         reason="the generator does not follow its identity vectors",
     ),
 )
+PICTURES = (
+    Limit(
+        "images that are there twice",
+        ("near_duplicates", "surplus_share"),
+        good=0.0,
+        bearable=0.01,
+        higher_is_better=False,
+        reason="a picture that is nearly another one teaches nothing new, and under two labels it is a wrong one",
+    ),
+    Limit(
+        "identities that show two people",
+        ("pictures", "mixed_share"),
+        good=0.0,
+        bearable=0.01,
+        higher_is_better=False,
+        reason="one label for two people pushes a recogniser to take strangers for one person",
+    ),
+    Limit(
+        "poor images",
+        ("pictures", "poor_share"),
+        good=0.01,
+        bearable=0.05,
+        higher_is_better=False,
+        reason="blurred, flat, too dark or too bright, or hardly recognisable",
+    ),
+)
+ONE_SIDED = Limit(
+    "turned faces that look to the same side",
+    ("pictures", "sides"),
+    good=0.75,
+    bearable=0.9,
+    higher_is_better=False,
+    reason="a recogniser learns the other side from mirror images alone",
+)
 REJECTS = Limit(
     "images rejected while generating",
     ("dataset", "rejects_share"),
@@ -108,11 +142,13 @@ def settle(facts: Mapping[str, Any]) -> tuple[str, list[Check]]:
     """Return the verdict, the worst status of all checks, and the checks.
 
     Args:
-        facts: audit facts with "dataset" and "embedders".
+        facts: audit facts with "dataset" and "embedders", and those of an inspection where there was one.
     """
     dataset = facts["dataset"]
-    rejected = dataset["rejects"] / max(1, dataset["rejects"] + dataset["images"])
-    checks = [_check(REJECTS, rejected, None)]
+    checks = []
+    if "rejects" in dataset:
+        rejected = dataset["rejects"] / max(1, dataset["rejects"] + dataset["images"])
+        checks.append(_check(REJECTS, rejected, None))
     for embedder in facts["embedders"]:
         for limit in LIMITS:
             section = embedder[limit.path[0]]
@@ -125,8 +161,34 @@ def settle(facts: Mapping[str, Any]) -> tuple[str, list[Check]]:
             "give an independent one with --second-embedder"
         )
         checks.append(Check("independent embedder", None, None, WARN, None, reason))
+    checks += _pictures(facts)
+    checks += [_leaks(leak) for leak in facts.get("leakage", [])]
     order = (PASS, WARN, FAIL)
     return order[max(order.index(check.status) for check in checks)], checks
+
+
+def _pictures(facts: Mapping[str, Any]) -> list[Check]:
+    found = [_check(limit, facts[limit.path[0]][limit.path[1]], None) for limit in PICTURES if limit.path[0] in facts]
+    sides = facts.get("pictures", {}).get("sides")
+    if sides is not None and sides["share"] is not None:
+        found.append(_check(ONE_SIDED, sides["share"], None))
+    return found
+
+
+def _leaks(leak: Mapping[str, Any]) -> Check:
+    """Settle whether people are real: as many likenesses as real strangers show is a warning, for chance does that."""
+    name = f"identities that resemble people of {leak['reference']}"
+    value, images, strangers = leak["leaked_share"], leak["images_share"], leak["strangers_images_share"]
+    reason = (
+        f"{images:.2%} of the images reach the limit, as {strangers:.2%} of real people's do who are somebody else; "
+        "--drop-leaks leaves the identities out"
+    )
+    if not leak["leaked"]:
+        return Check(name, value, 0.0, PASS, None, "none is good", False)
+    # Twice the standard deviation of a share of so many images, so that chance alone rarely fails a dataset.
+    count = leak["comparisons"][0]["queries"]
+    bearable = strangers + 2 * (max(strangers, 1 / count) / count) ** 0.5
+    return Check(name, value, 0.0, WARN if images <= bearable else FAIL, None, reason, False)
 
 
 def _check(limit: Limit, value: float | None, embedder: str | None) -> Check:

@@ -1,0 +1,141 @@
+"""Sheets of what an inspection found: real faces beside their likenesses, doubled, misplaced and poor pictures."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vec2face.evaluation.face_sets import AuditedSet
+from vec2face.evaluation.findings import MIXED_IDENTITY, NEAR_DUPLICATE, OUTLIER, POOR, WRONG_LABEL, Finding
+from vec2face.evaluation.inspection import Inspection
+from vec2face.evaluation.leakage import CENTRES, Comparison
+from vec2face.evaluation.plots import plot_nearest
+from vec2face.evaluation.references import RealFaces
+from vec2face.evaluation.row_cache import decode_face
+from vec2face.evaluation.sheets import SheetRow, draw_sheet, save_sheet
+
+ROWS, COLUMNS = 8, 6
+CAPTION_LENGTH = 18
+
+Pixels = NDArray[np.uint8]
+
+# File name without its ending -> title, note. "leaks-N" is that of the Nth reference.
+DEFECT_SHEETS = ("misplaced", "doubled", "poor", *(f"leaks-{n}" for n in range(1, 9)))
+
+
+def draw_inspection(source: AuditedSet, inspection: Inspection) -> list[dict[str, Any]]:
+    """Draw the sheets and plots of an inspection into the set's report folder; see `figures.draw_figures`."""
+    figures = []
+    for name, kinds, title, caption in (
+        ("misplaced", (MIXED_IDENTITY, WRONG_LABEL, OUTLIER), "Images that do not belong", _MISPLACED),
+        ("doubled", (NEAR_DUPLICATE,), "Images that are there twice", "Nearly the same picture, perhaps mirrored."),
+        ("poor", (POOR,), "Poor images", "Blurred, flat, too dark or too bright, or hardly recognisable."),
+    ):
+        findings = [one for kind in kinds for one in inspection.findings if one.kind == kind]
+        if findings:
+            path = source.report_folder / f"{name}.jpg"
+            _draw(path, title, source, inspection, findings)
+            figures.append({"file": path.name, "kind": "defects", "title": title, "caption": caption})
+    for number, (leak, real) in enumerate(zip(inspection.leaks, inspection.real, strict=True), start=1):
+        name = leak.reference.name
+        plot = source.report_folder / f"leaks-{number}.png"
+        first = leak.comparisons[0]
+        plot_nearest(
+            plot,
+            first.nearest,
+            first.baseline.nearest,
+            threshold=first.threshold,
+            title=f"Highest cosine of each image to {name}",
+        )
+        caption = (
+            "How close the nearest real face comes: to each image of the dataset, and to real people who are somebody "
+            "else. Right of the line it counts as a likeness."
+        )
+        figures.append({"file": plot.name, "kind": "scores", "title": f"Nearest real face, {name}", "caption": caption})
+        if real.pictures is not None:
+            path = source.report_folder / f"leaks-{number}.jpg"
+            title = f"Closest to {name}"
+            _draw_leaks(path, title, source, inspection, first, leak.comparisons[-1], real)
+            caption = (
+                "Left the dataset, right the real person whom it is closest to, whether or not it counts as a likeness."
+            )
+            figures.append({"file": path.name, "kind": "leaks", "title": title, "caption": caption})
+    return figures
+
+
+_MISPLACED = (
+    "Left the image, or those of the smaller of two groups; right others of the same identity, then the identity that "
+    "it is nearer to."
+)
+
+
+def _draw(path: Path, title: str, source: AuditedSet, inspection: Inspection, findings: Sequence[Finding]) -> None:
+    rows, seen = [], set()
+    for one in findings:
+        key = (one.kind, one.identities[0]) if one.kind != POOR else one.images
+        if key in seen:
+            continue  # another identity shows more than another image of the same
+        seen.add(key)
+        rows.append(_row(source, inspection, one))
+        if len(rows) == ROWS:
+            break
+    note = f"{len(rows)} of {len(findings):,}"
+    save_sheet(draw_sheet(rows, title=title, note=note), path)
+
+
+def _row(source: AuditedSet, inspection: Inspection, finding: Finding) -> SheetRow:
+    people = inspection.measurement.people
+    shown = list(finding.images[: COLUMNS // 2])
+    split = len(shown)
+    if finding.kind in (MIXED_IDENTITY, WRONG_LABEL, OUTLIER):
+        for identity in finding.identities:
+            person = int(np.searchsorted(people.identities, identity))
+            others = range(int(people.starts[person]), int(people.starts[person + 1]))
+            shown += [at for at in others if at not in finding.images][: COLUMNS - split if len(shown) == split else 2]
+    value = "" if finding.value is None else f"\n{finding.value:.2f}"
+    pictures = _pictures(source, inspection.measurement.embedded.rows[shown].tolist())
+    label = f"{finding.kind}\n{' and '.join(map(str, finding.identities))}{value}"
+    return SheetRow(label, pictures, split=split if len(shown) > split else 0)
+
+
+def _draw_leaks(
+    path: Path,
+    title: str,
+    source: AuditedSet,
+    inspection: Inspection,
+    by_image: Comparison,
+    by_centre: Comparison,
+    real: RealFaces,
+) -> None:
+    measurement = inspection.measurement
+    rows = []
+    for comparison in (by_image, by_centre):
+        for pair in comparison.matches.closest[: ROWS // 2]:
+            identity = int(comparison.identities[pair.query])
+            person = int(np.searchsorted(measurement.people.identities, identity))
+            own = np.arange(measurement.people.starts[person], measurement.people.starts[person + 1])
+            first = own if comparison.kind == CENTRES else np.array([pair.query, *own[own != pair.query]])
+            left = _pictures(source, measurement.embedded.rows[first[: COLUMNS // 2]].tolist())
+            right = _pictures(real.pictures, _same_person(real, int(comparison.rows[pair.reference])))
+            mark = "a likeness" if pair.cosine >= comparison.threshold else "below the limit"
+            rows.append(
+                SheetRow(
+                    f"{comparison.kind}\n{identity}\ncosine {pair.cosine:.2f}\n{mark}", left + right, split=len(left)
+                )
+            )
+    save_sheet(draw_sheet(rows, title=title, note="left: the dataset; right: the real person"), path)
+
+
+def _same_person(real: RealFaces, row: int) -> list[int]:
+    number = real.faces.people[row]
+    others = np.flatnonzero(real.faces.people == number) if number >= 0 else np.array([row])
+    return [row, *[int(other) for other in others if other != row]][: COLUMNS // 2]
+
+
+def _pictures(source: AuditedSet | None, rows: Sequence[int]) -> list[Pixels]:
+    if source is None:
+        return []
+    records = source.fetch_rows(rows)
+    return [decode_face(records[row]) for row in rows]
