@@ -19,6 +19,7 @@ COMMANDS = {
     "bench": ("vec2face_cli.bench:bench", "Measure speed on this machine, as ratios in one run."),
     "card": ("vec2face_cli.card:card", "Write a dataset's card from its audit's facts."),
     "data": ("vec2face_cli.data:data", "Prepare face images for training."),
+    "embed": ("vec2face_cli.embed:embed", "Store embeddings of faces, to compare datasets with them."),
     "evaluate": ("vec2face_cli.evaluate:evaluate", "Measure embedders, generators and sets of faces."),
     "export": ("vec2face_cli.export:export", "Write a dataset as RecordIO, LMDB, folders, parquet or WebDataset."),
     "generate": ("vec2face_cli.generate:generate", "Generate a dataset of people who do not exist."),
