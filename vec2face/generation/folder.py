@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,7 +129,8 @@ def foreign_files(folder: DatasetFolder, shards: int | None = None) -> list[Loca
         shards: their number; a higher one is foreign too. None takes any number.
     """
     found = []
-    for entry in sorted(folder.shards.iterdir()) if folder.shards.is_dir() else ():
+    entries: Iterable[Location] = folder.shards.iterdir() if folder.shards.is_dir() else ()
+    for entry in sorted(entries, key=str):
         shard = _SHARD_FILE.match(entry.name)
         beyond = shard is not None and shards is not None and int(shard[1]) >= shards
         if beyond or (shard is None and not _LEFTOVER.match(entry.name)):

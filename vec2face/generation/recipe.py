@@ -1,18 +1,19 @@
 """A run's recipe: a file, a shipped one, or that of the dataset to be continued, with options laid over it."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from vec2face.config.base import parse
 from vec2face.config.generation import GenerateRecipe
 from vec2face.config.library import recipe_values
+from vec2face.errors import DatasetError
+from vec2face.fileio.location import Location
 from vec2face.generation.folder import DatasetFolder, read_description
 
 _ORIGINS = ("bank", "photos", "source")
 
 
-def find_recipe(reference: str | None, out: Path, *, changes: Mapping[str, Any]) -> GenerateRecipe:
+def find_recipe(reference: str | None, out: Location, *, changes: Mapping[str, Any]) -> GenerateRecipe:
     """Return the recipe to run.
 
     Args:
@@ -31,7 +32,7 @@ def find_recipe(reference: str | None, out: Path, *, changes: Mapping[str, Any])
     if reference is not None:
         values, where = recipe_values(reference, kind="generate")
     elif folder.description.exists():
-        values, where = _recorded(read_description(folder)["recipe"]), str(folder.description)
+        values, where = _recorded(_generated(folder)["recipe"]), str(folder.description)
     else:
         values, where = {}, "options"
     if given and where != "options":
@@ -41,7 +42,21 @@ def find_recipe(reference: str | None, out: Path, *, changes: Mapping[str, Any])
     if "format" in given.get("image", {}):
         # A quality in the recipe was meant for the format in the recipe.
         values = {**values, "image": {}}
+    if "directions" in given.get("steering", {}) and values.get("steering"):
+        # A number of pictures to estimate them from was meant for a recipe that names no file.
+        values = {**values, "steering": {**values["steering"], "direction_pictures": None}}
     return parse(GenerateRecipe, _merged(values, given), where=where)
+
+
+def _generated(folder: DatasetFolder) -> dict[str, Any]:
+    """Return the description of a generated dataset. Raises `DatasetError` for one that was made otherwise."""
+    description = read_description(folder)
+    if "origin" in description:
+        raise DatasetError(
+            f"{folder.root} was made by 'vec2face {description['origin']['command']}', so there is nothing to generate "
+            "in it; choose another --out."
+        )
+    return description
 
 
 def _recorded(recipe: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,14 +6,15 @@ identities were replaced, why and by which candidate stands in `dataset.json`, s
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from vec2face.config.generation import GenerateRecipe
 from vec2face.errors import DatasetError
 from vec2face.fileio.atomic import write_json
+from vec2face.fileio.location import Location
 from vec2face.generation.bank_digest import content_digest
-from vec2face.generation.folder import DatasetFolder, exclusive, holds_plan
+from vec2face.generation.folder import DatasetFolder, holds_plan
+from vec2face.generation.hold import exclusive
 from vec2face.generation.plan import BankFacts, Plan
 from vec2face.generation.repairs import RepairRound, Replacement
 from vec2face.identities import IdentityBank
@@ -26,7 +27,7 @@ Reasons = Mapping[int, Sequence[str]]
 
 def replace_identities(
     plan: Plan,
-    out: Path,
+    out: Location,
     *,
     bank: IdentityBank,
     source: CandidateSource,

@@ -1,10 +1,11 @@
 """Re-hash a dataset and name what is missing or damaged. No torch here."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from vec2face.errors import DatasetError, InputError
 from vec2face.fileio.atomic import sha256_file
+from vec2face.fileio.location import Location
+from vec2face.fileio.mirror import local_file
 from vec2face.generation.bank_digest import content_digest
 from vec2face.generation.folder import DatasetFolder, foreign_files, read_description
 from vec2face.generation.manifest import ShardManifest, read_manifest
@@ -18,7 +19,7 @@ from vec2face.progress import ProgressReporter, SilentProgress
 class Damage:
     """A file that is not as it was made, and what is wrong with it."""
 
-    path: Path
+    path: Location
     problem: str
 
 
@@ -29,13 +30,15 @@ class VerifyResult:
     Attributes:
         shards, images: how many whole shards there are, and the images in them.
         damaged: the files that are not whole.
+        command: what made the dataset where it was not generated, such as "import"; None where it was.
         foreign: what stands among the shards but is none of the dataset's; a loader of all archives would read it.
     """
 
     shards: int = 0
     images: int = 0
     damaged: list[Damage] = field(default_factory=list)
-    foreign: list[Path] = field(default_factory=list)
+    command: str | None = None
+    foreign: list[Location] = field(default_factory=list)
 
     @property
     def whole(self) -> bool:
@@ -43,7 +46,7 @@ class VerifyResult:
         return not self.damaged and not self.foreign
 
 
-def verify(dataset: Path, *, progress: ProgressReporter | None = None) -> VerifyResult:
+def verify(dataset: Location, *, progress: ProgressReporter | None = None) -> VerifyResult:
     """Check every file of a dataset against its digest. Reads all of it; memory stays flat.
 
     Raises:
@@ -52,8 +55,9 @@ def verify(dataset: Path, *, progress: ProgressReporter | None = None) -> Verify
     progress = progress or SilentProgress()
     folder = DatasetFolder(dataset)
     description = read_description(folder)
-    result = VerifyResult()
-    if problem := bank_problem(folder, description["identities"]["sha256"]):
+    result = VerifyResult(command=description["origin"]["command"] if "origin" in description else None)
+    bank = description["identities"]["sha256"]  # null for a dataset of images that came without vectors
+    if bank is not None and (problem := bank_problem(folder, bank)):
         result.damaged.append(Damage(folder.identities, problem))
     rows = 0
     plans = ShardPlans(description["determinants"], read_rounds(description))
@@ -74,8 +78,14 @@ def verify(dataset: Path, *, progress: ProgressReporter | None = None) -> Verify
     return result
 
 
-def inspect_shard(folder: DatasetFolder, plan_fingerprint: str, index: int) -> ShardManifest | Damage:
-    """Return the manifest of a whole shard, or what is wrong with it: manifest, plan, size and digest are compared."""
+def inspect_shard(
+    folder: DatasetFolder, plan_fingerprint: str, index: int, *, content: bool = True
+) -> ShardManifest | Damage:
+    """Return the manifest of a whole shard, or what is wrong with it: manifest, plan, size and digest are compared.
+
+    Args:
+        content: whether to read the archive for its digest; its size alone is quick, and tells what was cut short.
+    """
     archive, path = folder.archive(index), folder.manifest(index)
     if not path.exists():
         return Damage(archive, "unfinished: it has no manifest" if archive.exists() else "missing")
@@ -89,7 +99,7 @@ def inspect_shard(folder: DatasetFolder, plan_fingerprint: str, index: int) -> S
         size = archive.stat().st_size
         if size != manifest.size:
             return Damage(archive, f"damaged: {size} bytes instead of {manifest.size}")
-        if sha256_file(archive) != manifest.sha256:
+        if content and sha256_file(archive) != manifest.sha256:
             return Damage(archive, "damaged: its content changed")
     except FileNotFoundError:
         return Damage(archive, "missing")
@@ -103,7 +113,7 @@ def bank_problem(folder: DatasetFolder, sha256: str) -> str | None:
     if not folder.identities.exists():
         return "missing"
     try:
-        found = content_digest(IdentityBank.load(folder.identities))
+        found = content_digest(IdentityBank.load(local_file(folder.identities)))
     except InputError as error:
         return f"damaged: {error}".rstrip(".")
     return None if found == sha256 else "damaged: its content changed"

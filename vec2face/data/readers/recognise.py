@@ -15,6 +15,9 @@ from vec2face.data.readers.parquet import ParquetReader
 from vec2face.data.readers.recordio import RecordIoReader
 from vec2face.data.readers.tars import TarReader
 from vec2face.errors import InputError
+from vec2face.fileio.location import Location, is_url, parse_location
+from vec2face.fileio.mirror import local_file, local_folder, local_version
+from vec2face.fileio.remote import RemotePath
 
 PREPARED_NAME = "prepared.json"
 _MOST_ARCHIVES = 1_000_000
@@ -37,7 +40,7 @@ _OTHERS = (
 )
 
 
-def open_reader(source: str | Path, *, people: People = "auto") -> FaceReader:
+def open_reader(source: str | Location, *, people: People = "auto") -> FaceReader:
     """Open a face set in whatever format it is.
 
     Args:
@@ -45,14 +48,18 @@ def open_reader(source: str | Path, *, people: People = "auto") -> FaceReader:
             `shards/{000000..000009}.tar`; a dataset folder of this toolkit, or a prepared one; a RecordIO `.rec` file
             or its folder; an LMDB file or its folder; Hugging Face parquet, a file or the folder of the files, or that
             with them in its folder `data`.
+            Any of these may be a URL, such as s3://bucket/faces: it is read from a local copy, brought up to date here
+            (`vec2face.fileio.mirror`).
         people: whether folders name people, where only folders could; see `People`.
 
     Raises:
         InputError: there is nothing, it is nothing known or several things at once (the message says what was found),
             or it is damaged.
     """
+    if is_url(source):
+        return _open_url(parse_location(str(source)), people)
     text = str(source)
-    path = Path(source)
+    path = Path(text)
     if path.is_dir():
         return _open_folder(path, people)
     if path.is_file():
@@ -63,6 +70,22 @@ def open_reader(source: str | Path, *, people: People = "auto") -> FaceReader:
             raise InputError(f"{text} stands for {len(paths)} files, but there is no {missing}.")
         return TarReader(paths, source=text, people=people)
     raise InputError(f"there is no file or folder {text}.")
+
+
+def _open_url(place: Location, people: People) -> FaceReader:
+    if isinstance(place, Path):
+        return open_reader(place, people=people)
+    if "{" in place.url:
+        # The names of one pattern lie in one folder; other files there are not fetched.
+        folder, names = place.parent, [RemotePath(url).name for url in _expand(place.url)]
+        there = folder.files()
+        if missing := next((name for name in names if name not in there), None):
+            raise InputError(f"{place} stands for {len(names)} files, but there is no {folder / missing}.")
+        copy = local_version(folder, {name: there[name] for name in names})
+        return TarReader([copy / name for name in names], source=str(place), people=people)
+    if place.is_file():
+        return open_reader(local_file(place), people=people)
+    return open_reader(local_folder(place), people=people)
 
 
 def _open_file(path: Path, people: People) -> FaceReader:
@@ -85,7 +108,8 @@ def _open_file(path: Path, people: People) -> FaceReader:
         if head.startswith(magic):
             raise InputError(f"{path} {meaning}.")
     raise InputError(
-        f"{path} is no face set known here: it is neither a tar, nor RecordIO, LMDB or parquet (it begins with {head[:8]!r})."
+        f"{path} is no face set known here: it is neither a tar, nor RecordIO, LMDB or parquet (it begins with "
+        f"{head[:8]!r})."
     )
 
 
@@ -146,11 +170,13 @@ def _open_prepared(path: Path, people: People) -> FaceReader:
 
 def _open_dataset(path: Path, people: People) -> FaceReader:
     description = _read_description(path / "dataset.json", "is no dataset")
-    repair = f"run 'vec2face generate --out {path}' to finish it"
+    generated = "origin" not in description
+    repair = f"run 'vec2face generate --out {path}' to finish it" if generated else "make it again"
     paths = _shards(path, description.get("shards"), repair)
     identities = description.get("identities")
     classes = identities.get("count") if isinstance(identities, dict) else None
-    return TarReader(paths, source=str(path), people=people, classes=classes, format="generated dataset")
+    format = "generated dataset" if generated else "dataset"
+    return TarReader(paths, source=str(path), people=people, classes=classes, format=format)
 
 
 def _read_description(file: Path, otherwise: str) -> dict[str, Any]:
