@@ -7,17 +7,20 @@ from vec2face.cards import write_card, write_report
 from vec2face.checkpoints import digest
 from vec2face.config.audit import AuditOptions
 from vec2face.config.generation import GenerateRecipe
+from vec2face.data.exclusions import FILE_NAME as EXCLUSIONS
 from vec2face.errors import InputError
 from vec2face.evaluation.audit import audit as measure_dataset
 from vec2face.evaluation.failures import read_failed
 from vec2face.evaluation.lineage import generator_lineage
 from vec2face.fileio.location import Location
 from vec2face.fileio.mirror import local_folder, send_back
-from vec2face.generation.executor import default_workers
+from vec2face.generation.executor import Executor, default_workers
 from vec2face.generation.inputs import candidate_source, prepare
+from vec2face.generation.part import Part
 from vec2face.generation.redraw import replace_identities
+from vec2face.generation.render import device_is_here
 from vec2face.generation.repairs import RepairRound
-from vec2face.generation.run import Check, GenerationSummary, generate
+from vec2face.generation.run import Check, GenerationSummary, generate, generate_part
 from vec2face.progress import ProgressReporter, SilentProgress
 
 
@@ -27,12 +30,13 @@ class AuditSummary:
 
     Attributes:
         facts: as in `report/facts.json`.
-        report, card: the HTML report and the dataset card.
+        report: the HTML report.
+        card: the dataset card; None for a set that was made elsewhere, of which a card could say too little.
     """
 
     facts: dict[str, Any]
     report: Location
-    card: Location
+    card: Location | None
 
     @property
     def verdict(self) -> str:
@@ -44,7 +48,10 @@ class AuditSummary:
         """The verdict and the checks that did not pass, for a terminal."""
         open_checks = [check["name"] for check in self.facts["checks"] if check["status"] != "pass"]
         remarks = f" ({'; '.join(dict.fromkeys(open_checks))})" if open_checks else ""
-        return f"Audit: {self.verdict}{remarks}. Report: {self.report}; card: {self.card}."
+        card = "" if self.card is None else f"; card: {self.card}"
+        excluded = self.facts["excluded"]
+        out = f" {excluded:,} identities are excluded from the dataset." if excluded else ""
+        return f"Audit: {self.verdict}{remarks}. Report: {self.report}{card}.{out}"
 
 
 @dataclass(frozen=True)
@@ -90,6 +97,10 @@ class DatasetSummary:
             work = f"{done.rendered_images:,} rendered in {done.seconds:,.0f} s, {rate:,.1f} images/s"
         rejects = f", {done.rejects:,} rejected" if done.rejects else ""
         first = f"{done.out}: {done.images:,} images of {done.identities:,} identities{rejects} ({work})."
+        if not done.finished:
+            rest = f"{done.missing_shards:,} of {done.shards:,} shards are left to other runs"
+            whole = "every shard is there, and another run finishes the dataset or has finished it"
+            first = f"{done.out}: {work}; {rest if done.missing_shards else whole}."
         return "\n".join([first, *(part.sentence for part in (self.repair, self.audit) if part is not None)])
 
 
@@ -98,6 +109,8 @@ def make_dataset(
     out: Location,
     *,
     workers: int | None = None,
+    executor: Executor | None = None,
+    part: Part | None = None,
     audit: bool = True,
     audit_options: AuditOptions | None = None,
     check: Check | None = None,
@@ -113,6 +126,10 @@ def make_dataset(
         recipe: what to make.
         out: folder of the dataset, new, empty, or holding a part of the same dataset.
         workers: rendering processes; None uses one per CPU core, or one per GPU.
+        executor: where shards are rendered; None renders in `workers` processes of this machine. With one that renders
+            elsewhere the recipe's device need not be here, and an audit takes the CPU where it is not.
+        part: the shards to render, beside other runs that render others; None renders all. The run after which none is
+            missing audits, and no other.
         audit: whether to measure and document the finished dataset.
         audit_options: how; None takes the defaults, on the recipe's device.
         check: how finished shards are told from damaged ones; see `vec2face.generation.run.generate`.
@@ -125,16 +142,26 @@ def make_dataset(
     """
     if repair_rounds is not None and not audit:
         raise InputError("a repair goes by the audit; leave the audit on.")
+    if repair_rounds is not None and part is not None:
+        raise InputError("a repair is of a whole dataset; render its parts first, and repair it when it is finished.")
     progress = progress or SilentProgress()
     options = audit_options or AuditOptions(device=recipe.compute.device)
+    renders_here = executor is None or executor.here
+    if not renders_here and not device_is_here(options.device):
+        options = options.model_copy(update={"device": "cpu"})
     if audit:
         # Before anything else: sampling identities may take long, too.
         generator_lineage(recipe.weights, sha256=digest(recipe.weights, kind="generator"), card=options.weights_card)
-    plan, bank = prepare(recipe, out, progress=progress)
+    plan, bank = prepare(recipe, out, progress=progress, renders_here=renders_here)
     source = None if repair_rounds is None else candidate_source(plan.recipe, plan.generator)
-    chosen = workers or default_workers(recipe.compute.device)
-    generation = generate(plan, out, bank=bank, workers=chosen, progress=progress, check=check)
-    if not audit:
+    chosen = workers or (1 if executor else default_workers(recipe.compute.device))
+    if part is None:
+        generation = generate(plan, out, bank=bank, workers=chosen, progress=progress, executor=executor, check=check)
+    else:
+        generation = generate_part(
+            plan, out, part=part, bank=bank, workers=chosen, progress=progress, executor=executor, check=check
+        )
+    if not audit or not generation.finished:
         return DatasetSummary(generation, None)
     while True:
         audited = audit_dataset(out, options, progress=progress)
@@ -145,7 +172,7 @@ def make_dataset(
         if not reasons or len(plan.repairs) >= repair_rounds:
             return DatasetSummary(generation, audited, RepairSummary(plan.repairs, len(reasons), repair_rounds))
         plan, bank = replace_identities(plan, out, bank=bank, source=source, failed=reasons, judges=failed["judges"])
-        again = generate(plan, out, bank=bank, workers=chosen, progress=progress)
+        again = generate(plan, out, bank=bank, workers=chosen, progress=progress, executor=executor)
         generation = replace(
             again,
             rendered_images=generation.rendered_images + again.rendered_images,
@@ -157,7 +184,9 @@ def make_dataset(
 def audit_dataset(
     dataset: Location, options: AuditOptions | None = None, *, progress: ProgressReporter | None = None
 ) -> AuditSummary:
-    """Audit a finished dataset and write its report and card; see `vec2face.evaluation.audit.audit`.
+    """Audit a finished dataset, or faces made elsewhere, and write the report; see `vec2face.evaluation.audit.audit`.
+
+    A dataset gets its card besides. The report of faces made elsewhere goes to the folder `options.out`.
 
     A dataset behind a URL is measured in a local copy (`vec2face.fileio.mirror`), which keeps the embeddings; report
     and table are uploaded.
@@ -165,9 +194,14 @@ def audit_dataset(
     Raises:
         Vec2FaceError: as the audit; `CardError` where a fact is missing. `report/facts.json` stands then all the same.
     """
+    if options is not None and options.out is not None:
+        facts = measure_dataset(str(dataset), options, progress=progress)
+        write_report(facts, options.out / "report.html")
+        return AuditSummary(facts, options.out / "report.html", None)
     folder = local_folder(dataset, progress=progress)
     facts = measure_dataset(folder, options, progress=progress)
     write_report(facts, folder / "report" / "report.html")
     write_card(facts, folder / "report" / "card.md")
-    send_back(dataset, folders=["report"], but="cache", files=["metadata.parquet"])
+    kept = ["metadata.parquet", *([EXCLUSIONS] if facts["excluded"] else [])]
+    send_back(dataset, folders=["report"], but="cache", files=kept)
     return AuditSummary(facts, dataset / "report" / "report.html", dataset / "report" / "card.md")

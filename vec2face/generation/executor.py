@@ -72,6 +72,10 @@ class Executor(Protocol):
     """Renders shards somewhere."""
 
     @property
+    def here(self) -> bool:
+        """Whether it renders on this machine's devices."""
+
+    @property
     def remark(self) -> str:
         """What to say beside the progress, such as how many workers there are at present; may be empty."""
 
@@ -88,7 +92,7 @@ class Executor(Protocol):
 class InProcess:
     """Renders one shard after another in this process."""
 
-    remark = ""
+    here, remark = True, ""
 
     def run(self, job: ShardJob, shards: Sequence[int], on_images: Callable[[int], None]) -> Generator[int, None, None]:
         for index in shards:
@@ -102,7 +106,7 @@ class LocalProcesses:
     An error in one shard stops the others between two batches, and is raised here. What is finished stays.
     """
 
-    remark = ""
+    here, remark = True, ""
 
     def __init__(self, workers: int) -> None:
         self.workers = workers

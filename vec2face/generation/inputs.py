@@ -25,13 +25,23 @@ from vec2face.progress import ProgressReporter, SilentProgress
 
 
 def prepare(
-    recipe: GenerateRecipe, out: Location, *, progress: ProgressReporter | None = None
+    recipe: GenerateRecipe,
+    out: Location,
+    *,
+    progress: ProgressReporter | None = None,
+    renders_here: bool = True,
 ) -> tuple[Plan, IdentityBank]:
     """Check the destination, read the generator's facts, find or sample the identities, and plan.
 
     A bank that an earlier run left in `out` is used again where it was asked for in the same way, so that resuming a
     run does not repeat its sampling, and a dataset can be mended after its bank file is gone. What repairs replaced
     since is replaced again then.
+
+    Args:
+        recipe: what to make.
+        out: folder of the dataset.
+        progress: receives the stages of sampling.
+        renders_here: whether this machine renders, and so must have the recipe's device.
 
     Raises:
         Vec2FaceError: anything that would make the run fail later: an unusable folder, missing weights, a bank of
@@ -41,7 +51,8 @@ def prepare(
     progress = progress or SilentProgress()
     folder = DatasetFolder(out)
     check_destination(folder)
-    require_device(recipe.compute.device)
+    if renders_here:
+        require_device(recipe.compute.device)
     generator = generator_facts(recipe.weights)
     steered = None if recipe.attributes is None else open_parts(recipe, generator)
     description = read_description(folder) if folder.description.exists() else {}

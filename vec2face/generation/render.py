@@ -120,9 +120,14 @@ class Renderer:
         return torch.from_numpy(filled).to(self.device)
 
 
+def device_is_here(device: str) -> bool:
+    """Tell whether this machine has the device, "cpu" or "cuda"."""
+    return device == "cpu" or torch.cuda.is_available()
+
+
 def require_device(device: str) -> None:
     """Raise `ConfigError` unless images can be rendered on the device, "cpu" or "cuda"."""
-    if device == "cuda" and not torch.cuda.is_available():
+    if not device_is_here(device):
         raise ConfigError("compute.device is cuda, but no CUDA GPU is visible; use cpu, or mend the driver.")
 
 
