@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     "datasets",
     required=True,
     multiple=True,
-    help="Labelled faces: a dataset folder, image folders, shards, RecordIO or LMDB. Several are mixed.",
+    help="Labelled faces: a dataset folder, image folders, shards, RecordIO or LMDB; or a URL. Several are mixed.",
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="Folder of the run; resumed if it holds one."

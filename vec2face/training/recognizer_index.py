@@ -64,7 +64,7 @@ def index_set(
     if not reader.labelled:
         raise InputError(f"{source} does not say who is in its pictures; a recogniser learns from labelled faces.")
     require_size(reader.record(0))
-    table = Path(source) / METADATA
+    table = Path(reader.source) / METADATA
     if options.at_least and not table.is_file():
         raise InputError(
             f"at_least needs the table {table}, which is not there; take at_least out of the recipe, or name a "
