@@ -179,6 +179,7 @@ def _measure(
         embedder_digest=judge.sha256,
         images_per_identity=options.images_per_identity,
         batch_size=options.batch_size,
+        excluded=() if own is None else read_exclusions(own.folder),
         progress=progress,
     )
     vectors = None

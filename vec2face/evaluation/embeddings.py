@@ -4,13 +4,14 @@ The cache stands under `REPORT/cache/<embedder digest>/`: `vectors.npy` (N, D) f
 identity, image index and sigma of each row; see `vec2face.evaluation.row_cache`.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vec2face.errors import ContractError, InputError
+from vec2face.errors import ContractError, DatasetError, InputError
 from vec2face.evaluation.dataset import ImageRecord
 from vec2face.evaluation.face_sets import AuditedSet
 from vec2face.evaluation.row_cache import Pixels, RowCache, Rows, decode_face
@@ -60,6 +61,7 @@ def embed_dataset(
     embedder_digest: str,
     images_per_identity: int | None,
     batch_size: int,
+    excluded: Collection[int] = (),
     progress: ProgressReporter | None = None,
 ) -> EmbeddedImages:
     """Embed each image of the dataset, or the first `images_per_identity` of each identity.
@@ -71,9 +73,10 @@ def embed_dataset(
         embedder_digest: names the weights; a cache of other weights is not used.
         images_per_identity: None measures every image.
         batch_size: images in one forward pass; it changes speed only.
+        excluded: identities that are not measured.
 
     Raises:
-        DatasetError: a shard is damaged, or an image has another size than 112x112.
+        DatasetError: a shard is damaged, an image has another size than 112x112, or everybody is excluded.
         StorageError: the cache cannot be written.
     """
     cache = RowCache(
@@ -96,6 +99,9 @@ def embed_dataset(
     )
     index = cache.load("index")
     rows = np.flatnonzero(index["identity_and_one"])
+    rows = rows[~np.isin(index["identity_and_one"][rows] - 1, list(excluded))]
+    if not len(rows):
+        raise DatasetError(f"all identities of {reader.report_folder.parent} are excluded; remove exclusions.json.")
     rows = rows[np.lexsort((index["image"][rows], index["identity_and_one"][rows]))]
     table = index[rows]
     return EmbeddedImages(

@@ -4,6 +4,7 @@ Both give the same records. Work is done, and kept, a shard at a time; a foreign
 into ranges of images.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
@@ -185,6 +186,8 @@ def open_audited(source: str, *, report: Path | None, people: People) -> Dataset
     """
     path = Path(source)
     if path.is_dir() and (path / "dataset.json").is_file():
+        if is_foreign(path):
+            return ForeignSet(source, report=report or path / "report", people=people)
         if report is not None:
             raise InputError(f"{source} is a dataset, whose report stands in its own folder; leave --out away.")
         return DatasetReader(path)
@@ -197,6 +200,14 @@ def open_audited(source: str, *, report: Path | None, people: People) -> Dataset
             "for the report with --out."
         )
     return open_faces(source, report=report, people=people)
+
+
+def is_foreign(dataset: Path) -> bool:
+    """Whether a dataset was made of others' (imported, merged, a subset), so that it has no recipe and no bank."""
+    try:
+        return "origin" in json.loads((dataset / "dataset.json").read_bytes())
+    except (OSError, ValueError):
+        return False  # whoever opens it says what is wrong
 
 
 def open_faces(source: str, *, report: Path, people: People = "auto", part: Part = "all") -> ForeignSet | PackSet:

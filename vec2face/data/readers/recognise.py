@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from vec2face.data.exclusions import read_exclusions
 from vec2face.data.formats.recordio import MAGIC
 from vec2face.data.readers.base import FaceReader, People, cannot_read
 from vec2face.data.readers.folders import FolderReader
@@ -176,7 +177,8 @@ def _open_dataset(path: Path, people: People) -> FaceReader:
     identities = description.get("identities")
     classes = identities.get("count") if isinstance(identities, dict) else None
     format = "generated dataset" if generated else "dataset"
-    return TarReader(paths, source=str(path), people=people, classes=classes, format=format)
+    excluded = read_exclusions(path)
+    return TarReader(paths, source=str(path), people=people, classes=classes, format=format, excluded=excluded)
 
 
 def _read_description(file: Path, otherwise: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ poses are trained from have it; it becomes the fact `landmark_image`.
 
 import json
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,7 @@ class TarReader(FaceReader):
         people: People = "auto",
         classes: int | None = None,
         format: str = "WebDataset archives",
+        excluded: Collection[int] = (),
     ) -> None:
         """Take the archives; nothing is read yet.
 
@@ -75,9 +76,11 @@ class TarReader(FaceReader):
                 aside as well, and "folders" takes the folders in its place.
             classes: number of people where it is known.
             format: the name of the format, for messages.
+            excluded: identities of a dataset whose images, named IDENTITY_IMAGE, are left out.
         """
         self.source, self.paths, self.format = source, tuple(paths), format  # type: ignore[misc]
         self._people, self._classes = people, classes
+        self._excluded = frozenset(excluded)
         self._index: _Index | None = None
         self._by_folder = self._by_class = False
 
@@ -117,7 +120,7 @@ class TarReader(FaceReader):
             try:
                 with open(path, "rb") as stream:
                     for sample in _samples(path, index.headers[position]):
-                        if sample.image is None:
+                        if sample.image is None or self._leaves_out(sample):
                             continue
                         yield self._read(stream, path, sample, position, images=images)
                         position += 1
@@ -163,12 +166,17 @@ class TarReader(FaceReader):
         image = next((data for name, data in content.items() if name in IMAGE_ENDINGS), b"")
         return FaceRecord(sample.key, image, where, label, person, feature, mirror, facts)
 
+    def _leaves_out(self, sample: _Sample) -> bool:
+        identity = sample.key.partition("_")[0]
+        return bool(self._excluded) and identity.isdigit() and int(identity) in self._excluded
+
     def _indexed(self) -> _Index:
         if self._index is None:
             index = _Index()
             for number, path in enumerate(self.paths):
                 for sample in _samples(path, 0):
-                    _add(index, number, path, sample)
+                    if not self._leaves_out(sample):
+                        _add(index, number, path, sample)
             if not index.headers:
                 other = f" (it holds {index.first_passed_over!r})" if index.passed_over else ""
                 raise InputError(f"{self.source} holds no images{other}; samples are KEY.jpg, KEY.cls, KEY.json.")
