@@ -32,7 +32,7 @@ from vec2face.data.detection import FaceDetector, open_detector
 from vec2face.data.landmarks.measure import measure_face
 from vec2face.errors import InputError
 from vec2face.evaluation.sheets import SheetRow, draw_sheet, save_sheet
-from vec2face.fileio.atomic import canonical_json, write_bytes, write_json
+from vec2face.fileio.atomic import canonical_json, sha256_file, write_bytes, write_json
 from vec2face.fileio.images import decode_image, encode_image
 from vec2face.generation.reference import embedder_of_space
 from vec2face.identities import IdentityBank
@@ -43,6 +43,7 @@ from vec2face.steering.inputs import draw_inputs
 from vec2face.steering.optimise import Steering, from_pixels
 from vec2face.steering.samples import SteeredSample, SteeringInputs
 from vec2face.steering.targets import point
+from vec2face_cli.progress import TerminalProgress
 
 ATTRIBUTE = "yaw"
 SHEET_PEOPLE = 12
@@ -126,12 +127,21 @@ class Samples:
         return self._out / "images" / f"{name}.png"
 
 
-def independent_yaws(samples: Samples, detector: FaceDetector) -> dict[int, float | None]:
-    found = {}
-    for index in samples.rows:
-        face = measure_face(samples.picture(index), detector)
-        found[index] = None if face is None else face.pose.yaw
-    return found
+def independent_yaws(samples: Samples, detector: FaceDetector, stored: Path, progress: TerminalProgress) -> None:
+    """Put the yaw by landmarks into every row; those in the file `stored` are not measured again."""
+    lines = stored.read_text().splitlines() if stored.is_file() else []
+    found: dict[int, float | None] = dict(map(json.loads, lines))
+    progress.begin("measuring", total=len(samples.rows), unit="pictures", done=len(found))
+    with open(stored, "a", encoding="utf-8") as stream:
+        for index in samples.rows:
+            if index in found:
+                continue
+            face = measure_face(samples.picture(index), detector)
+            found[index] = None if face is None else face.pose.yaw
+            stream.write(json.dumps([index, found[index]]) + "\n")
+            progress.advance(1)
+    for index, row in samples.rows.items():
+        row["independent"] = found[index]
 
 
 def judged(samples: Samples, judge: FaceEmbedder, targets: list[float], people: int) -> dict[str, Any]:
@@ -230,12 +240,14 @@ def main() -> None:
         options=options,
         warm_start=directions.warm_start([ATTRIBUTE], generator=known, options=options),
     )
-    for sample in steering.stream(lambda: next(requests, None)):
-        samples.add(sample, sample.index // len(targets), targets[sample.index % len(targets)])
-
-    if detector is not None:
-        for index, yaw in independent_yaws(samples, detector).items():
-            samples.rows[index]["independent"] = yaw
+    with TerminalProgress() as progress:
+        progress.begin("steering", total=len(inputs), unit="images", done=len(samples.rows))
+        for sample in steering.stream(lambda: next(requests, None)):
+            samples.add(sample, sample.index // len(targets), targets[sample.index % len(targets)])
+            progress.advance(1)
+        if detector is not None:
+            stored = asked.out / f"landmarks-{sha256_file(asked.detector)[:8]}.jsonl"
+            independent_yaws(samples, detector, stored, progress)
     rows = [samples.rows[index] for index in range(len(inputs))]
     left, right = ([row for row in rows if row["target"] * side > 0] for side in (1, -1))
     accepted = [row for row in rows if row["status"] == "converged"]

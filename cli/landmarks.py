@@ -105,7 +105,6 @@ def measure(*, pictures: tuple[Path, ...], detector: Path, out: Path | None, ove
     from vec2face.data.photos import list_photos
     from vec2face.errors import InputError
     from vec2face.fileio.atomic import write_text
-    from vec2face.fileio.images import decode_image
     from vec2face.fileio.outputs import require_new
     from vec2face_cli.progress import TerminalProgress
 
@@ -119,7 +118,7 @@ def measure(*, pictures: tuple[Path, ...], detector: Path, out: Path | None, ove
     with TerminalProgress() as progress:
         progress.begin("measuring", total=len(files), unit="pictures")
         for path in files:
-            face = measure_face(decode_image(path.read_bytes(), where=str(path)), finder)
+            face = measure_face(_read(path), finder)
             progress.advance(1)
             if face is None:
                 table.writerow([path, "", "", "", "", 0])
@@ -139,14 +138,19 @@ def measure(*, pictures: tuple[Path, ...], detector: Path, out: Path | None, ove
 def _landmarks_of(photo: Path, detector: Path) -> "np.ndarray":
     from vec2face.data.detection import largest, open_detector
     from vec2face.errors import InputError
-    from vec2face.fileio.images import decode_image
 
-    finder = open_detector(detector)
-    try:
-        data = photo.read_bytes()
-    except OSError as error:
-        raise InputError(f"{photo} cannot be read: {error.strerror}.") from None
-    faces = finder.detect(decode_image(data, where=str(photo)))
+    faces = open_detector(detector).detect(_read(photo))
     if not faces:
         raise InputError(f"no face was found in {photo}; give a photo with a clearly visible face.")
     return largest(faces).landmarks
+
+
+def _read(path: Path) -> "np.ndarray":
+    from vec2face.errors import InputError
+    from vec2face.fileio.images import decode_image
+
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from None
+    return decode_image(data, where=str(path))
