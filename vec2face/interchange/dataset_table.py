@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from vec2face.data.exclusions import read_exclusions
 from vec2face.data.readers import FaceReader
 from vec2face.errors import DatasetError
 from vec2face.fileio.atomic import sha256_file
@@ -20,7 +21,16 @@ from vec2face.interchange.columns import RESERVED, is_plain
 
 
 class DatasetTable:
-    """A row per kept image, in the order of the images; one row group is in memory at a time."""
+    """A row per kept image, in the order of the images; one row group is in memory at a time.
+
+    Identities that are excluded from the dataset have no rows here, as they have no images in its reader.
+
+    Attributes:
+        folder: the dataset.
+        path: the table.
+        description: what `dataset.json` says.
+        excluded: numbers of the identities that are left out.
+    """
 
     def __init__(self, folder: DatasetFolder, images: int) -> None:
         """Read the table's index.
@@ -34,6 +44,7 @@ class DatasetTable:
         """
         self.folder, self.path = folder, folder.metadata
         self.description = read_description(folder)
+        self.excluded = tuple(sorted(read_exclusions(Path(str(folder.root)))))
         self._held: tuple[int, pa.Table] | None = None
         counts = [self._kept(group, ["key"]).num_rows for group in range(self._file.num_row_groups)]
         self._starts = np.cumsum([0, *counts])
@@ -92,9 +103,9 @@ class DatasetTable:
         """
         found = np.zeros(int(self._starts[-1]), bool)
         for group, start in enumerate(self._starts[:-1]):
-            rows = self._kept(group, ["key", *columns])
-            rows = rows.append_column("position", pa.array(np.arange(start, start + rows.num_rows)))
-            found[rows.filter(condition)["position"].to_numpy()] = True
+            rows = self._kept(group, list(dict.fromkeys(["key", *columns])))
+            rows = rows.append_column("__position__", pa.array(np.arange(start, start + rows.num_rows)))
+            found[rows.filter(condition)["__position__"].to_numpy()] = True
         return found
 
     def rows(self, start: int, stop: int) -> Iterator[dict[str, Any]]:
@@ -135,8 +146,11 @@ class DatasetTable:
 
     def _kept(self, group: int, columns: list[str]) -> pa.Table:
         try:
-            rows = self._file.read_row_group(group, columns=list(dict.fromkeys([*columns, "status"])))
-            return rows.filter(pc.field("status") == KEPT)
+            rows = self._file.read_row_group(group, columns=list(dict.fromkeys([*columns, "status", "identity"])))
+            kept = pc.field("status") == KEPT
+            if self.excluded:
+                kept &= ~pc.field("identity").isin(pa.array(self.excluded, pa.int32()))
+            return rows.filter(kept).select(columns)
         except (pa.ArrowException, OSError) as error:
             raise self._problem(f"it is unreadable: {' '.join(str(error).split())}") from None
 

@@ -146,7 +146,7 @@ def _vectors(
     from vec2face.evaluation.embeddings import embed_dataset, move
 
     embedder, sha256 = move(load_embedder(features), device), digest(features, kind="embedder")
-    if source.table is None or "origin" in source.table.description:
+    if source.table is None or source.table.excluded or "origin" in source.table.description:
         return EmbedderFeatures(embedder, reference=features, digest=sha256)
     # What an audit has embedded is taken, and an audit will take what is embedded now.
     embedded = embed_dataset(

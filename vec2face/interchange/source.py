@@ -63,6 +63,8 @@ class FaceSource:
         facts: dict[str, Any] = {"format": self.reader.format, "images": len(self), "files (sha256)": listing}
         if self.table is not None:
             facts |= {"dataset": self.table.fingerprint, "metadata.parquet (sha256)": self.table.digest()}
+            if self.table.excluded:
+                facts["excluded identities"] = list(self.table.excluded)
         return facts
 
     def lineage(self) -> dict[str, Any]:
