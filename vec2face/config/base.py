@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -18,6 +18,21 @@ class Schema(BaseModel):
 
 
 SchemaT = TypeVar("SchemaT", bound=Schema)
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """Refuses a key that stands twice in a mapping, of which YAML's readers silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key {key.value!r} stands twice; keep one", key.start_mark
+                    )
+                seen.add(key.value)
+        return super().construct_mapping(node, deep=deep)
 
 
 def parse(schema: type[SchemaT], values: Mapping[str, Any], *, where: str) -> SchemaT:
@@ -39,7 +54,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the recipe {path}: {getattr(error, 'strerror', None) or error}.") from None
     try:
-        values = yaml.safe_load(text)
+        values = yaml.load(text, _UniqueKeys)
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
     if not isinstance(values, dict):
@@ -92,5 +107,11 @@ def _known_keys(schema: type[Schema], location: tuple[int | str, ...]) -> list[s
     current: Any = schema
     for part in location:
         field = getattr(current, "model_fields", {}).get(part)
-        current = field.annotation if field is not None else None
+        current = None if field is None else _schema_in(field.annotation)
     return sorted(getattr(current, "model_fields", {}))
+
+
+def _schema_in(annotation: Any) -> Any:
+    """Return the schema of an optional section, or the annotation itself."""
+    schemas = [one for one in get_args(annotation) if hasattr(one, "model_fields")]
+    return schemas[0] if len(schemas) == 1 else annotation
