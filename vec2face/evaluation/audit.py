@@ -148,7 +148,7 @@ def audit(
             measurements=measurements,
             images=own.images_of_each_identity(),
             planned=description.recipe["images_per_identity"],
-            others=inspection.failing,
+            others=_held_against(inspection, own),
         )
         facts["failed_identities"] = len(failed["identities"])
         write_json(reader.report_folder / FILE_NAME, failed)
