@@ -5,6 +5,8 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
+import time
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.servers.fixtures import Connect
+from tests.servers.flaky_proxy import FlakyProxy
 from vec2face.errors import InputError, MissingDependencyError, StorageError
 from vec2face.fileio import local_copies, transfer
 from vec2face.fileio.atomic import atomic_write, sha256_file, write_json
@@ -208,6 +211,35 @@ def test_a_real_store_keeps_the_same_rules(s3_folder: str, s3_server: "S3Server"
     s3_server.remove(f"{prefix}a.json")  # behind the client's back: nothing is remembered
     assert [entry.name for entry in folder.iterdir()] == ["deep"]
     assert not (folder / "a.json").exists()
+
+
+@pytest.mark.slow
+def test_an_upload_in_parts_that_breaks_off_shows_nothing(
+    s3_server: "S3Server", connect: Connect, tmp_path: Path
+) -> None:
+    large = tmp_path / "large"
+    with open(large, "wb") as stream:
+        stream.truncate(120_000_000)  # from 100 MB on an upload is cut into parts
+    place = RemotePath(f"s3://faces/{uuid.uuid4().hex[:8]}")
+    broken_off = []
+    with FlakyProxy(s3_server.port, seed=0, spoil=False) as proxy:
+        connect(proxy.endpoint)
+
+        def go_away_once_begun() -> None:
+            while not s3_server.client.list_multipart_uploads(Bucket="faces").get("Uploads"):
+                time.sleep(0.01)
+            broken_off.append(True)
+            proxy.go_away()
+
+        threading.Thread(target=go_away_once_begun, daemon=True).start()
+        with pytest.raises(StorageError, match=f"cannot write {place}"):
+            place.upload(large, pauses=())
+        assert broken_off
+        assert s3_server.keys(place.name) == []
+        proxy.come_back()
+        assert not place.exists()
+        place.upload(large)
+        assert place.sha256() == sha256_file(large)
 
 
 @pytest.mark.integration

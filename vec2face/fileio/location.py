@@ -8,7 +8,7 @@ from vec2face.fileio.remote import RemotePath
 
 Location = Path | RemotePath
 
-_URL = re.compile(r"(?P<protocol>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>.*)", re.DOTALL)
+_URL = re.compile(r"(?P<protocol>[A-Za-z][A-Za-z0-9+.-]+)://(?P<rest>.*)", re.DOTALL)
 _LOCAL = ("file", "local")
 
 

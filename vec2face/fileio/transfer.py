@@ -35,6 +35,7 @@ _HOW_TO_LOG_IN = {
     "gs": "run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS",
     "hf": "run `hf auth login`, or set HF_TOKEN",
 }
+_DEFECTS = (AssertionError, AttributeError, NameError)
 _USELESS_TO_REPEAT = (
     NotADirectoryError,
     IsADirectoryError,
@@ -72,7 +73,7 @@ def attempt(
         attempts += 1
         try:
             return action()
-        except (FileNotFoundError, Vec2FaceError):
+        except (FileNotFoundError, Vec2FaceError, *_DEFECTS):
             raise
         except Exception as error:  # each store's client raises errors of its own
             if isinstance(error, OSError) and error.errno in _THIS_DISK:
