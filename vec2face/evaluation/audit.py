@@ -161,6 +161,14 @@ def audit(
     return facts
 
 
+def _held_against(inspection: Inspection, dataset: DatasetReader) -> dict[int, list[str]]:
+    """What a repair goes by beside the measures; who is excluded is not measured, but to be replaced all the same."""
+    held = {identity: list(reasons) for identity, reasons in inspection.failing.items()}
+    for identity, reason in read_exclusions(dataset.folder).items():
+        held.setdefault(identity, []).append(reason)
+    return held
+
+
 def _lineage(description: DatasetDescription, options: AuditOptions) -> dict[str, Any]:
     return generator_lineage(description.weights, sha256=description.generator["sha256"], card=options.weights_card)
 
