@@ -1,0 +1,114 @@
+"""Audits of foreign sets and against real faces, from end to end."""
+
+import json
+
+import numpy as np
+import pytest
+
+from vec2face.cards import write_report
+from vec2face.config.audit import AuditOptions
+from vec2face.config.model_card import ModelCard, TrainingData, write_model_card
+from vec2face.data.exclusions import read_exclusions
+from vec2face.errors import InputError
+from vec2face.evaluation.audit import audit
+from vec2face.fileio.images import encode_image
+from vec2face.fileio.tar import read_tar
+
+CARD = ModelCard(
+    name="pattern-generator",
+    licence="Apache-2.0",
+    source="made for this test",
+    data=(TrainingData(name="nobody", role="none", licence="none", consent="nobody is shown"),),
+)
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch, pattern_embedders):
+    for name in ("generator", "pattern"):
+        (tmp_path / name).mkdir()
+    write_model_card(tmp_path / "generator", CARD)
+    places = {"pattern-generator": tmp_path / "generator", "pattern": tmp_path / "pattern"}
+    monkeypatch.setattr("vec2face.evaluation.audit.load_embedder", pattern_embedders.__getitem__)
+    for module in ("audit", "lineage"):
+        monkeypatch.setattr(f"vec2face.evaluation.{module}.digest", lambda ref, *, kind: "0" * 64)
+    for module in ("thresholds", "lineage"):
+        monkeypatch.setattr(f"vec2face.evaluation.{module}.locate", lambda ref, *, kind: places[ref])
+    return tmp_path
+
+
+@pytest.fixture
+def real(tmp_path):
+    """Sixty people of a pattern each, as a folder."""
+    rng = np.random.default_rng(5)
+    for person in range(60):
+        folder = tmp_path / "real" / f"real-{person:02d}"
+        folder.mkdir(parents=True)
+        pixels = rng.integers(60, 196, (4, 4, 3), dtype=np.uint8).repeat(28, 0).repeat(28, 1)
+        (folder / "0.png").write_bytes(encode_image(pixels, format="png"))
+    return tmp_path / "real"
+
+
+def unpack(dataset, folder):
+    """The images of a dataset as a folder of people."""
+    for shard in sorted((dataset / "shards").glob("*.tar")):
+        for name, data in read_tar(shard):
+            if name.endswith(".jpg"):
+                person, image = name.split("_")
+                (folder / person).mkdir(parents=True, exist_ok=True)
+                (folder / person / image).write_bytes(data)
+    return folder
+
+
+def test_a_folder_is_audited_like_a_dataset_and_left_alone(world, build_dataset):
+    dataset = build_dataset(world / "data")
+    folder = unpack(dataset, world / "folder")
+    before = sorted(path.name for path in folder.rglob("*"))
+    own = audit(dataset, AuditOptions(embedder="pattern"))
+    facts = audit(folder, AuditOptions(embedder="pattern", out=world / "report"))
+    assert facts == json.loads((world / "report" / "facts.json").read_text())
+    assert sorted(path.name for path in folder.rglob("*")) == before
+    mine, theirs = own["embedders"][0], facts["embedders"][0]
+    for section in ("genuine", "impostor", "error_rates", "consistency", "diversity"):
+        assert theirs[section] == mine[section], section
+    assert theirs["separation"]["unique_at"] == mine["separation"]["unique_at"]
+    assert theirs["generators_own_space"] is None
+    assert theirs["to_vector"] is None
+    assert facts["dataset"]["identities"] == 6
+    assert facts["dataset"]["format"] == "image folder"
+    assert (facts["lineage"], facts["failed_identities"], facts["excluded"]) == ([], None, None)
+    write_report(facts, world / "report" / "report.html")
+
+
+def test_a_real_face_in_a_dataset_is_named_shown_and_dropped(world, build_dataset, real):
+    dataset = build_dataset(world / "data", identities=6, images=4)
+    # The reference holds somebody whom the dataset shows, too.
+    shown = unpack(dataset, world / "shown") / "0000004" / "0001.jpg"
+    (real / "real-99").mkdir()
+    (real / "real-99" / "0.jpg").write_bytes(shown.read_bytes())
+    options = AuditOptions(embedder="pattern", against=(str(real),), leak_rate=1e-3)
+    facts = audit(dataset, options)
+    (leakage,) = facts["leakage"]
+    assert (leakage["images"], leakage["people"]) == (61, 61)
+    leaks = [one for one in facts["findings"]["listed"] if one["kind"] == "likeness of a real person"]
+    assert leaks[0]["identities"] == [4]
+    assert "real-99" in leaks[0]["reason"]
+    (check,) = [one for one in facts["checks"] if one["name"] == "identities that resemble people of real"]
+    assert check["status"] in ("warn", "fail")
+    assert {"leaks-1.jpg", "leaks-1.png"} <= {figure["file"] for figure in facts["figures"]}
+    failed = json.loads((dataset / "report" / "failed_identities.json").read_text())
+    assert "likeness of a real person" in {one["identity"]: one["reasons"] for one in failed["identities"]}[4]
+    assert read_exclusions(dataset) == {}
+    dropped = audit(dataset, options.model_copy(update={"drop_leaks": True}))
+    assert 4 in read_exclusions(dataset)
+    assert dropped["excluded"] == len(read_exclusions(dataset))
+    left = audit(dataset, options)
+    assert left["embedders"][0]["identities"] == 6 - dropped["excluded"]
+    assert left["leakage"][0]["leaked"] == 0
+
+
+def test_leaks_are_dropped_only_where_there_are_some_to_look_for(world, build_dataset, real):
+    dataset = build_dataset(world / "data", identities=2, images=2)
+    with pytest.raises(InputError, match="named by --against"):
+        audit(dataset, AuditOptions(embedder="pattern", drop_leaks=True))
+    with pytest.raises(InputError, match="from a dataset of this toolkit"):
+        audit(real, AuditOptions(embedder="pattern", drop_leaks=True, against=(str(real),), out=world / "out"))
