@@ -6,7 +6,9 @@ from typing import Any, Literal
 import click
 
 from vec2face.fileio.location import Location
+from vec2face_cli.attribute_options import attribute_options
 from vec2face_cli.locations import LOCATION
+from vec2face_cli.placement import Placement, placement_options, rendering_place
 from vec2face_cli.pose_options import pose_changes, pose_options
 
 
@@ -47,6 +49,7 @@ FILE = click.Path(path_type=Path)
 @click.option("--ceiling", type=float, help="Cosine that two sampled identities stay below.")
 @click.option("--sigma", "mixture", type=SigmaShareType(), multiple=True, help="Variation and its share; repeatable.")
 @pose_options
+@attribute_options
 @click.option("--format", "image_format", type=click.Choice(["jpeg", "png", "webp"]), help="Image format.")
 @click.option("--quality", type=click.IntRange(1, 100), help="JPEG quality.")
 @click.option("--identities-per-shard", type=COUNT, help="Identities in one archive, the unit of resuming.")
@@ -60,6 +63,7 @@ FILE = click.Path(path_type=Path)
     help="How finished shards are told from damaged ones when going on.  [default: content; size behind a URL]",
 )
 @click.option("--workers", type=COUNT, help="Processes; by default one per CPU core, or one per GPU.")
+@placement_options
 @click.option(
     "--audit",
     type=click.Choice(["full", "none"]),
@@ -92,6 +96,7 @@ def generate(
     views: tuple[dict[str, Any], ...],
     landmarks: tuple[Path, ...],
     adapter_strength: float | None,
+    steered: dict[str, Any],
     image_format: str | None,
     quality: int | None,
     identities_per_shard: int | None,
@@ -101,6 +106,7 @@ def generate(
     threads_per_worker: int | None,
     check: Literal["content", "size"] | None,
     workers: int | None,
+    placement: Placement,
     audit: str,
     audit_embedder: str | None,
     second_embedder: str | None,
@@ -127,8 +133,11 @@ def generate(
       vec2face generate --bank mine.safetensors --sigma 0.3:40 --sigma 0.5:40 --sigma 0.7:20 --out faces
       vec2face generate --from-images photos/ --detector yunet.onnx --sigma 0.2:1 --out relatives
       vec2face generate --weights vec2face-plus-pose --bank mine.npy --view yaw=-60..60 --out turned
+      vec2face generate --attribute "brightness=uniform[90, 150]" --attribute "yaw=uniform[-30, 30]" --out spread
       vec2face generate demo --out s3://bucket/faces      (see docs/stores.md)
       vec2face generate --out faces                       (continue or mend)
+      vec2face generate faces.yaml --out /shared/faces --executor ray --address auto
+      vec2face generate faces.yaml --out /shared/faces --shard-index env --shard-count 50  (a job of an array)
       vec2face generate --out faces --repair              (replace identities that fail the audit)
     """
     for option, value in (("--detector", detector), ("--embedder", embedder)):
@@ -138,6 +147,7 @@ def generate(
         raise click.UsageError("--repair goes by the audit; leave --audit none away.")
     if repair_rounds is not None and not repair:
         raise click.UsageError("--repair-rounds belongs to --repair.")
+    part, place, elsewhere = placement.part(), placement.place(workers), placement.on_ray(workers)
     from vec2face.config.audit import AuditOptions
     from vec2face.config.base import parse
     from vec2face.generation.recipe import find_recipe
@@ -162,6 +172,7 @@ def generate(
             "images_per_identity": images_per_identity,
             "variation": {"mixture": mixture or None},
             "pose": pose_changes(views, landmarks, adapter_strength),
+            **steered,
             "image": {"format": image_format, "quality": quality},
             "shards": {"identities_per_shard": identities_per_shard},
             "compute": {
@@ -178,11 +189,19 @@ def generate(
     measured = {"embedder": audit_embedder, "second_embedder": second_embedder, "weights_card": weights_card}
     given = {name: value for name, value in measured.items() if value is not None}
     options = parse(AuditOptions, {"device": chosen.compute.device, **given}, where="options")
-    with kept_when_stopped("finished shards are kept"), TerminalProgress() as progress:
+    with (
+        kept_when_stopped("finished shards are kept"),
+        rendering_place(place, elsewhere, chosen, out) as (leads, executor),
+        TerminalProgress() as progress,
+    ):
+        if not leads:
+            return
         summary = make_dataset(
             chosen,
             out,
             workers=workers,
+            executor=executor,
+            part=part,
             check=check,
             audit=audit == "full",
             audit_options=options,

@@ -30,6 +30,7 @@ COMMANDS = {
         "vec2face_cli.landmarks:landmarks",
         "Draw landmark pictures for pose control, and measure head poses by landmarks.",
     ),
+    "plan": ("vec2face_cli.plan:plan", "Say what a recipe takes: shards, bytes, time and cost, from measured rates."),
     "recipes": ("vec2face_cli.recipes:recipes", "List, show, copy and validate the shipped recipes."),
     "split": ("vec2face_cli.split:split", "Write a dataset as several that share no person."),
     "steer": ("vec2face_cli.steer:steer", "Steer images of given people to pose, light and other attributes."),

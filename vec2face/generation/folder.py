@@ -185,13 +185,18 @@ def check_space(folder: DatasetFolder, plan: Plan, *, images: int) -> None:
     if not isinstance(disk, Path):
         disk, images = copies_folder(), min(images, plan.shard(0).images)
         make_folder(DatasetFolder(disk))
-    needed = images * (_IMAGE_BYTES[plan.recipe.image.format] + _MEMBER_OVERHEAD)
+    needed = images * assumed_image_bytes(plan.recipe.image.format)
     free = shutil.disk_usage(disk).free
     if needed > free:
         raise StorageError(
             f"{disk} needs about {_size(needed)} for {images} images, but the disk has {_size(free)} free; "
             "free some space or choose another folder."
         )
+
+
+def assumed_image_bytes(image_format: str) -> int:
+    """Return how many bytes of an archive an image is taken to need before any was rendered."""
+    return _IMAGE_BYTES[image_format] + _MEMBER_OVERHEAD
 
 
 def remove_leftovers(folder: DatasetFolder) -> None:
