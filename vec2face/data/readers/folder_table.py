@@ -50,9 +50,7 @@ class FolderTable:
 
     def _load(self) -> pa.Table:
         try:
-            table = pyarrow.csv.read_csv(
-                self.path, convert_options=pyarrow.csv.ConvertOptions(strings_can_be_null=True, null_values=[""])
-            )
+            table = _read(self.path)
             names = np.array([str(name).encode() for name in table[NAME_COLUMN].to_pylist()], dtype=np.bytes_)
         except KeyError:
             raise InputError(f"{self.path} has no column {NAME_COLUMN!r}, which names the images.") from None
@@ -67,3 +65,15 @@ class FolderTable:
         if len(twice):
             raise InputError(f"{self.path} names {self._names[twice[0]].decode('utf-8', 'replace')!r} twice.")
         return table.drop_columns([NAME_COLUMN])
+
+
+def _read(path: Path) -> pa.Table:
+    """Read the table; empty fields are missing values."""
+    options = pyarrow.csv.ConvertOptions(strings_can_be_null=True, null_values=[""])
+    try:
+        # Seeds are 64-bit numbers, which would be taken for floating-point ones and lose their end.
+        options.column_types = {"seed": pa.uint64()}
+        return pyarrow.csv.read_csv(path, convert_options=options)
+    except pa.ArrowInvalid:
+        options.column_types = {}
+        return pyarrow.csv.read_csv(path, convert_options=options)
