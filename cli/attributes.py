@@ -5,6 +5,8 @@ from typing import Literal
 
 import click
 
+from vec2face_cli.attributes_label_pose import label_pose
+
 FILE = click.Path(path_type=Path)
 COUNT = click.IntRange(min=1)
 
@@ -12,6 +14,9 @@ COUNT = click.IntRange(min=1)
 @click.group()
 def attributes() -> None:
     """Fit estimators of attributes, and find directions to steer along."""
+
+
+attributes.add_command(label_pose)
 
 
 @attributes.command()
@@ -92,7 +97,7 @@ def fit(
 @click.argument("names", nargs=-1, required=True)
 @click.option("--bank", type=FILE, required=True, help="Many people: a saved bank or plain vectors.")
 @click.option("--weights", default="embedded", show_default=True, metavar="REF", help="Generator.")
-@click.option("--estimator", "estimators", multiple=True, metavar="REF", help="module:attribute, or a probe's folder.")
+@click.option("--estimator", "estimators", multiple=True, metavar="REF", help="Weights, folder or module:attribute.")
 @click.option("--pictures", type=click.IntRange(min=2), default=256, show_default=True, help="One of each person.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of masks and appearance codes.")
 @click.option("--batch-size", type=COUNT, default=16, show_default=True, help="Pictures in one pass.")

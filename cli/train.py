@@ -1,4 +1,4 @@
-"""`vec2face train`: train an embedder or a generator."""
+"""`vec2face train`: train an embedder, a generator, a recogniser or estimators of attributes."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from vec2face_cli.train_ablation import ablation
+from vec2face_cli.train_estimator import estimator
 from vec2face_cli.train_recognizer import recognizer
 
 if TYPE_CHECKING:
@@ -18,10 +19,11 @@ RecipeT = TypeVar("RecipeT", bound="TrainingRecipe")
 
 @click.group()
 def train() -> None:
-    """Train an embedder or a generator; the same command resumes a stopped run."""
+    """Train a network; the same command resumes a stopped run."""
 
 
 train.add_command(ablation)
+train.add_command(estimator)
 train.add_command(recognizer)
 
 

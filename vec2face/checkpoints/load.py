@@ -22,15 +22,20 @@ from vec2face.errors import ContractError, WeightsError
 from vec2face.fileio.atomic import fingerprint, sha256_file
 from vec2face.models.embedders.base import FaceEmbedder
 from vec2face.models.embedders.onnx import OnnxEmbedder, external_files
+from vec2face.models.estimators.network import AttributeNetwork
 from vec2face.models.generator.generator import Vec2FaceGenerator
 from vec2face.models.pose.sixdrepnet import SixDRepNet
 from vec2face.registry import ENTRIES, Kind, WeightsEntry
 
-NetworkKind = Literal["generator", "embedder", "pose"]
+NetworkKind = Literal["generator", "embedder", "estimator", "pose"]
 
 # What `embedded` stands for, by what is asked for.
 EMBEDDED = "embedded"
-EMBEDDED_NAMES: dict[Kind, str] = {"generator": "embedded-generator", "embedder": "embedded-embedder"}
+EMBEDDED_NAMES: dict[Kind, str] = {
+    "generator": "embedded-generator",
+    "embedder": "embedded-embedder",
+    "estimator": "embedded-estimators",
+}
 
 _HUB_ID = re.compile(r"(?P<id>[\w][\w.-]*/[\w][\w.-]*)(@(?P<revision>[\w.-]+))?")
 _RAW_CHECKPOINTS = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
@@ -67,6 +72,14 @@ def load_embedder(ref: str) -> FaceEmbedder:
     network = read_folder(path)
     if not isinstance(network, FaceEmbedder):
         raise _other_network(ref, network, "an embedder")
+    return network
+
+
+def load_estimators(ref: str) -> AttributeNetwork:
+    """Load a network that measures attributes; as `load_generator`."""
+    network = read_folder(locate(ref, kind="estimator"))
+    if not isinstance(network, AttributeNetwork):
+        raise _other_network(ref, network, "an estimator of attributes")
     return network
 
 

@@ -19,6 +19,7 @@ from vec2face.fileio.atomic import explain_os_error, write_json
 from vec2face.models.embedders.compact import CompactEmbedder
 from vec2face.models.embedders.iresnet import IResNet
 from vec2face.models.embedders.mobilefacenet import ArcFaceMobileFaceNet, MobileFaceNetPReLU, MobileFaceNetReLU6
+from vec2face.models.estimators.network import AttributeNetwork
 from vec2face.models.generator.generator import Vec2FaceGenerator
 from vec2face.models.pose.sixdrepnet import SixDRepNet
 
@@ -35,6 +36,7 @@ _CLASSES: dict[str, type[ModelMixin]] = {
         ArcFaceMobileFaceNet,
         MobileFaceNetPReLU,
         MobileFaceNetReLU6,
+        AttributeNetwork,
         SixDRepNet,
     )
 }

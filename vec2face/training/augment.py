@@ -23,7 +23,12 @@ class AugmentStrength:
 
 
 def augment(
-    images: Tensor, strength: AugmentStrength, generator: torch.Generator, portion: Portion | None = None
+    images: Tensor,
+    strength: AugmentStrength,
+    generator: torch.Generator,
+    portion: Portion | None = None,
+    *,
+    turned: Tensor | None = None,
 ) -> Tensor:
     """Shift, zoom, rotate, change brightness and contrast, and soften each image on its own.
 
@@ -32,6 +37,7 @@ def augment(
         strength: the largest changes.
         generator: CPU generator that all draws come from.
         portion: which samples of a step's whole batch the images are, None for all; the draws are the whole batch's.
+        turned: `(B,)` degrees by which each image is turned clockwise beside that; 0 for all by default.
     """
     batch, _, height, width = images.shape
     dtype = images.dtype
@@ -41,6 +47,9 @@ def augment(
         return portion.of(torch.rand(portion.total, count, generator=generator)).to(images.device) * 2 - 1
 
     angle = uniform()[:, 0] * math.radians(strength.rotate_degrees)
+    if turned is not None:
+        # The grid says where a pixel comes from, which is turned the other way.
+        angle = angle - torch.deg2rad(turned.to(images.device))
     scale = 1 + uniform()[:, 0] * strength.zoom
     shift = uniform(2) * strength.shift_pixels * 2 / width
     cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
