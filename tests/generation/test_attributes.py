@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vec2face.config.attributes import read_request
@@ -12,6 +12,7 @@ from vec2face.steering.distributions import AttributeRequest
 from vec2face.steering.targets import AttributeFacts
 
 
+@settings(deadline=None)
 @given(st.integers(1, 60), st.integers(0, 2**40), st.integers(0, 1000))
 def test_one_place_lies_in_each_stratum(images: int, seed: int, identity: int) -> None:
     found = positions(images, seed=seed, attribute="yaw", identity=identity)

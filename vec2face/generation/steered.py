@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from vec2face.errors import ContractError
 from vec2face.generation.attributes import AttributePlan
 from vec2face.generation.manifest import KEPT
@@ -138,8 +140,9 @@ class _SteeredShard:
         }
         for name, asked in zip(self._attributes.names, self._asked(identity, image), strict=True):
             steered[f"requested_{name}"] = asked.value
-            steered[f"requested_{name}_low"] = _finite(asked.target.low)
-            steered[f"requested_{name}_high"] = _finite(asked.target.high)
+            # As compared: with float32 values.
+            steered[f"requested_{name}_low"] = _finite(float(np.float32(asked.target.low)))
+            steered[f"requested_{name}_high"] = _finite(float(np.float32(asked.target.high)))
             steered[f"measured_{name}"] = _finite(after.values[name])
         status = self._status(sample)
         return FinishedImage(

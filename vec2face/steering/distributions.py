@@ -72,5 +72,5 @@ def _truncated(form: Normal, position: float, facts: AttributeFacts) -> float:
     """Return a quantile of the normal distribution cut off at the ends of the attribute's range."""
     normal = NormalDist(form.mean, form.std)
     low, high = normal.cdf(facts.low), normal.cdf(facts.high)
-    value = normal.inv_cdf(min(max(low + position * (high - low), _SMALLEST), 1 - _SMALLEST))
+    value = normal.inv_cdf(low + position * (high - low))
     return min(max(value, facts.low), facts.high)
