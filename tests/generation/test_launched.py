@@ -12,9 +12,11 @@ from torch.distributed import HashStore
 from tests.generation.conftest import MakeDataset, MakeRecipe, contents
 from vec2face.errors import ConfigError, DatasetError, StorageError, WorkerError
 from vec2face.generation.executor import ShardJob
+from vec2face.generation.folder import DatasetFolder
 from vec2face.generation.inputs import prepare
 from vec2face.generation.launched import LaunchedProcesses
 from vec2face.generation.launcher import ProcessPlace, find_place
+from vec2face.generation.plan import Plan
 
 LAUNCHED = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
 
@@ -83,20 +85,36 @@ def test_the_first_process_is_told_why_another_failed(
 ) -> None:
     first, second = processes
     plan, _ = prepare(make_recipe(), tmp_path / "d")
+    failed: list[str] = []
 
-    class Untaken(ShardJob):
-        pass
-
-    def full() -> None:
+    def full() -> Plan:
         raise StorageError("the disk is full.")
 
-    first.store.add("taken", 1)  # the only shard is the second process's
-    run = first.run(Untaken(plan, None), [0], lambda count: None)  # type: ignore[arg-type]
-    first.store.set("work", "{}")
-    with pytest.raises(StorageError):
-        second.serve(tmp_path / "d", full)  # type: ignore[arg-type]
+    def serve() -> None:
+        with pytest.raises(StorageError) as caught:
+            second.serve(tmp_path / "d", full)
+        failed.append(str(caught.value))
+
+    first.store.add("taken", 1)  # so that the only shard is none of the first process's
+    server = threading.Thread(target=serve)
+    server.start()
+    run = first.run(ShardJob(plan, DatasetFolder(tmp_path / "d")), [0], lambda count: None)
     with pytest.raises(WorkerError, match=r"process 1 of the launcher failed: the disk is full\."):
         next(run)
+    server.join(10)
+    assert failed == ["the disk is full."]
+
+
+def test_what_comes_after_the_others_left_is_rendered_by_the_first_alone(
+    processes: tuple[LaunchedProcesses, LaunchedProcesses], make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    plan, bank = prepare(make_recipe(), tmp_path / "d")
+    bank.save(tmp_path / "d" / "identities.safetensors")
+    first, _ = processes
+    job = ShardJob(plan, DatasetFolder(tmp_path / "d"))
+    first.store.add("gone", 1)
+    for shards in ([0, 1], [2]):
+        assert list(first.run(job, shards, lambda count: None)) == shards
 
 
 def test_a_process_with_another_recipe_is_told(

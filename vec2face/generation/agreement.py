@@ -31,11 +31,11 @@ def require_agreement(plan: Plan, folder: DatasetFolder) -> None:
     except DatasetError as error:
         raise DatasetError(
             f"{here} does not see the dataset ({str(error).rstrip('.')}); choose a folder that every machine reaches "
-            "by one path."
+            "by one path, or a URL."
         ) from None
     if seen != plan.fingerprint:
         raise DatasetError(
-            f"{folder.root} holds another dataset on {here}; choose a folder that every machine reaches by one path."
+            f"{folder.root} holds another dataset on {here}; choose a path that means the same everywhere, or a URL."
         )
     require_device(plan.recipe.compute.device)
     if digest(plan.recipe.weights, kind="generator") != plan.generator.sha256:
