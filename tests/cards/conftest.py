@@ -188,6 +188,18 @@ def full_facts(facts):
                 ],
             }
         ],
+        "realism": {
+            "reference": "real faces",
+            "embedder": "space-128",
+            "size": 24,
+            "splits": 5,
+            "warnings": ["So few images say little."],
+            **{
+                key: {"faces": {"mean": 12.345, "sd": 0.5}, "real": {"mean": 3.21, "sd": 0.25}}
+                for key in ("frechet", "kernel", "precision", "recall")
+            },
+        },
+        "excluded": 3,
         "findings": {
             "counts": {"likeness of a real person": 1, "poor image": 2},
             "listed": [

@@ -227,6 +227,9 @@ def test_each_check_states_value_bound_verdict_and_reason(facts, folder):
         "0.111 within a person, not measured between people",
         "4,321 pairs, 7 of two identities",
         "6.2 %",
+        "12.3 ± 0.5",
+        "So few images say little.",
+        "3 identities are excluded",
         "21, 55.0 % of them with the nose towards the image's left",
     ],
 )
@@ -236,13 +239,28 @@ def test_what_was_found_in_the_pictures_is_told(full_facts, folder, words):
 
 def test_sections_stand_where_there_are_facts_for_them(facts, full_facts, folder):
     short, full = report_of(facts, folder), report_of(full_facts, folder)
-    for section in ("findings", "leakage", "pictures"):
+    for section in ("findings", "leakage", "pictures", "realism"):
         assert f'id="{section}"' in full
         assert f'href="#{section}"' in full
         assert f"#{section}" not in short.replace("#fff", "")
         assert f'id="{section}"' not in short
     full_facts["leakage"] = []
     assert "Not compared with any real faces" in report_of(full_facts, folder)
+
+
+def test_a_set_from_elsewhere_has_no_origin(full_facts, folder):
+    dataset = full_facts["dataset"]
+    kept = ("name", "fingerprint", "identities", "images", "images_per_identity", "bytes")
+    full_facts["dataset"] = {key: dataset[key] for key in kept}
+    full_facts |= {"lineage": [], "failed_identities": None, "excluded": None}
+    for view in full_facts["embedders"]:
+        view["generators_own_space"] = None
+    text = report_of(full_facts, folder)
+    assert "1,048 face images of 6 people." in text
+    assert "no generator is known" in text
+    assert "do not exist" not in text
+    assert 'id="origin"' not in text
+    assert 'href="#lineage"' not in text
 
 
 def test_a_missing_figure_is_named(facts, folder):
