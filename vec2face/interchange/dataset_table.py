@@ -76,6 +76,7 @@ class DatasetTable:
         """All columns of the table."""
         return self._file.schema_arrow
 
+    @cached_property
     def columns(self) -> pa.Schema:
         """The plain columns that hold anything, besides who and which image it is."""
         schema = self._file.schema_arrow
@@ -113,7 +114,7 @@ class DatasetTable:
         group = int(np.searchsorted(self._starts, start, side="right")) - 1
         while start < stop:
             if self._held is None or self._held[0] != group:
-                self._held = (group, self._kept(group, ["key", *self.columns().names]))
+                self._held = (group, self._kept(group, ["key", *self.columns.names]))
             first, end = int(self._starts[group]), int(self._starts[group + 1])
             yield from self._held[1].slice(start - first, min(stop, end) - start).to_pylist()
             start, group = min(stop, end), group + 1

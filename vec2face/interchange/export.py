@@ -100,6 +100,7 @@ def export(
             "format": kind.format,
             "images_per_file": images_per_file,
             "features": vectors.describe(),
+            "people": people,
             "source": found.identify(),
         }
         if is_complete(out, DESCRIPTION, determinants):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -96,10 +97,20 @@ class Selection:
     def __len__(self) -> int:
         return sum(len(part.positions) for part in self.taken)
 
-    @property
+    @cached_property
     def labels(self) -> NDArray[np.int64]:
         """`(n,)` the person of each image, in order."""
-        return np.concatenate([part.labels for part in self.taken])
+        parts = [part.labels for part in self.taken]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    @cached_property
+    def numbers(self) -> NDArray[np.int32]:
+        """`(n,)` which image of its person each one is, from 0."""
+        order = np.argsort(self.labels, kind="stable")
+        ordered = self.labels[order]
+        numbers = np.empty(len(order), np.int32)
+        numbers[order] = np.arange(len(order)) - np.searchsorted(ordered, ordered)
+        return numbers
 
     @property
     def columns(self) -> pa.Schema:
@@ -122,16 +133,14 @@ class Selection:
         Raises:
             InputError, DatasetError: an image cannot be read.
         """
-        counts = np.bincount(self.labels[:start], minlength=len(self.people))
-        before = 0
+        first = 0
         for part in self.taken:
-            low, high = max(start - before, 0), min(stop - before, len(part.positions))
-            before += len(part.positions)
-            if low >= high:
-                continue
-            records = part.source.records(part.positions[low:high])
-            for record, label in zip(records, part.labels[low:high].tolist(), strict=True):
-                number = int(counts[label])
-                counts[label] += 1
-                facts = plain_facts(record.facts) if part.source.annotated else {}
-                yield Item(record, label, number, self.people[label].name, facts)
+            low, high = max(start - first, 0), min(stop - first, len(part.positions))
+            if low < high:
+                records = part.source.records(part.positions[low:high])
+                labels = part.labels[low:high].tolist()
+                numbers = self.numbers[first + low : first + high].tolist()
+                for record, label, number in zip(records, labels, numbers, strict=True):
+                    facts = plain_facts(record.facts) if part.source.annotated else {}
+                    yield Item(record, label, number, self.people[label].name, facts)
+            first += len(part.positions)

@@ -112,7 +112,7 @@ def index_source(reader: FaceReader, *, cache: Path | None = None, progress: Pro
     table = DatasetTable.beside(reader)
     if table is not None:
         numbers, names = table.people()
-        return _source(reader, numbers, names, table.columns(), table)
+        return _source(reader, numbers, names, table.columns, table)
     if not reader.labelled:
         raise InputError(
             f"{reader.source} does not say who is in its pictures, and a dataset's images belong to people; "

@@ -157,6 +157,8 @@ def is_complete(out: Path, description: str, determinants: Mapping[str, Any]) ->
 
 def require_free(out: Path, description: str) -> None:
     """Refuse at once an output that can be neither new nor the complete set of this command. Raises `InputError`."""
+    if out.name in ("", ".."):
+        raise InputError(f"--out {out} is not the name of a folder to be made; name one, such as faces-new.")
     standing = out.is_dir() and (not any(out.iterdir()) or (out / description).is_file())
     if out.exists() and not standing:
         raise InputError(f"{out} exists already; choose another --out.")
