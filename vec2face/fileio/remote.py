@@ -14,8 +14,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from vec2face.errors import InputError, MissingDependencyError, StorageError
+from vec2face.errors import StorageError
 from vec2face.fileio.atomic import explain_os_error, fingerprint
+from vec2face.fileio.file_systems import open_file_system
 from vec2face.fileio.local_copies import spool_file
 from vec2face.fileio.transfer import BRIEF, PATIENT, attempt, one_line
 
@@ -24,9 +25,6 @@ ResultT = TypeVar("ResultT")
 # Written and removed before long work, to find out whether that is allowed.
 PROBE_NAME = ".vec2face-probe"
 
-_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
-# These remember listings unless told not to.
-_OPTIONS: dict[str, dict[str, Any]] = {name: {"use_listings_cache": False} for name in ("s3", "s3a", "gs", "gcs")}
 # What tells two versions of a file apart, the surest first.
 _VERSION_KEYS = (
     "ETag",
@@ -254,7 +252,7 @@ class RemotePath:
         if self.protocol == "hf":
             self._require_repository()
             return
-        self._open()
+        open_file_system(self.url)
         probe = self / PROBE_NAME
         with spool_file(PROBE_NAME) as empty:
             try:
@@ -283,7 +281,7 @@ class RemotePath:
     def _attempt(
         self, doing: str, action: Callable[[Any, str], ResultT], *, pauses: Sequence[float] | None = None
     ) -> ResultT:
-        store, place = self._open()
+        store, place = open_file_system(self.url)
         bucket = "/".join(self.url.split("/", 3)[:3])
 
         def once() -> ResultT:
@@ -300,35 +298,6 @@ class RemotePath:
         _ANSWERED.add(bucket)
         return result
 
-    def _open(self) -> tuple[Any, str]:
-        """Return the fsspec file system and the path in it.
-
-        Raises:
-            InputError: an unknown protocol, or a URL that its file system does not understand.
-            MissingDependencyError: the package for the protocol is not installed.
-        """
-        import fsspec
-        from fsspec.core import url_to_fs
-
-        if self.protocol not in fsspec.available_protocols():
-            raise InputError(f"unknown protocol {self.protocol!r} in {self}; known are s3, gs, hf, memory and file.")
-        try:
-            store, place = url_to_fs(self.url, **_OPTIONS.get(self.protocol, {}))
-        except ImportError as error:
-            extra = _EXTRAS.get(self.protocol)
-            how = f"install it with: pip install 'vec2face[{extra}]'" if extra else one_line(error)
-            raise MissingDependencyError(f"{self} needs a package that is not installed; {how}.") from None
-        except Exception as error:  # whatever the file system makes of the URL or of the machine's settings
-            return attempt(_raising(error), doing="open", url=self.url, pauses=())
-        return store, place
-
     @staticmethod
     def _forget(store: Any) -> None:
         store.invalidate_cache()
-
-
-def _raising(error: Exception) -> Callable[[], Any]:
-    def action() -> Any:
-        raise error
-
-    return action
