@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from vec2face.cards import write_report
+from vec2face.cards import write_card, write_report
 from vec2face.config.audit import AuditOptions
 from vec2face.config.model_card import ModelCard, TrainingData, write_model_card
 from vec2face.data.exclusions import read_exclusions
@@ -95,6 +95,12 @@ def test_a_real_face_in_a_dataset_is_named_shown_and_dropped(world, build_datase
     (check,) = [one for one in facts["checks"] if one["name"] == "identities that resemble people of real"]
     assert check["status"] in ("warn", "fail")
     assert {"leaks-1.jpg", "leaks-1.png"} <= {figure["file"] for figure in facts["figures"]}
+    write_card(facts, world / "card.md")
+    write_report(facts, dataset / "report" / "report.html")
+    card = (world / "card.md").read_text()
+    assert "## Real people" in card
+    assert "image to image" in card
+    assert "was not measured" not in card
     failed = json.loads((dataset / "report" / "failed_identities.json").read_text())
     assert "likeness of a real person" in {one["identity"]: one["reasons"] for one in failed["identities"]}[4]
     assert read_exclusions(dataset) == {}

@@ -67,3 +67,35 @@ def test_what_could_not_be_measured_does_not_pass():
     verdict, checks = settle(unmeasured)
     assert verdict == "warn"
     assert [check.value for check in checks if check.status == "warn"] == [None]
+
+
+def leak(*, leaked, images_share, strangers):
+    return {
+        "reference": "photos",
+        "leaked": leaked,
+        "leaked_share": leaked / 100,
+        "images_share": images_share,
+        "strangers_images_share": strangers,
+        "comparisons": [{"queries": 1000}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("leaked", "images_share", "strangers", "status"),
+    [(0, 0.0, 0.0, "pass"), (2, 0.01, 0.01, "warn"), (2, 0.015, 0.01, "warn"), (9, 0.05, 0.01, "fail")],
+)
+def test_likenesses_are_judged_beside_what_strangers_reach(leaked, images_share, strangers, status):
+    given = facts() | {"leakage": [leak(leaked=leaked, images_share=images_share, strangers=strangers)]}
+    _, checks = settle(given)
+    (check,) = [one for one in checks if "photos" in one.name]
+    assert check.status == status
+    assert check.value == leaked / 100
+
+
+@pytest.mark.parametrize(("share", "status"), [(0.6, "pass"), (0.85, "warn"), (0.99, "fail"), (None, None)])
+def test_faces_that_look_to_one_side_are_told(share, status):
+    pictures = {"mixed_share": 0.0, "poor_share": 0.0, "sides": {"turned": 40, "left": 0.5, "share": share}}
+    given = facts() | {"pictures": pictures, "near_duplicates": {"surplus_share": 0.0}}
+    found = {check.name: check.status for check in settle(given)[1]}
+    assert found.get("turned faces that look to the same side") == status
+    assert found["images that are there twice"] == "pass"

@@ -47,8 +47,8 @@ POOR = (
     PoorBounds("contrast", 12.0, np.inf, "flat"),
     PoorBounds("quality", 50.0, np.inf, "hardly recognisable"),
 )
-# A yaw in degrees from which a face looks to a side, and the share of one side among those that is one-sided.
-TURNED, ONE_SIDED, FEWEST_TURNED = 10.0, 0.9, 20
+# A yaw in degrees from which a face looks to a side, and how many such faces it takes to speak of sides.
+TURNED, FEWEST_TURNED = 10.0, 20
 
 
 def poor_pictures(traits: Traits) -> dict[int, list[str]]:
