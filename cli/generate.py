@@ -73,6 +73,9 @@ FILE = click.Path(path_type=Path)
 )
 @click.option("--audit-embedder", metavar="REF", help="Embedder that the audit measures with.")
 @click.option("--second-embedder", metavar="REF", help="Another, independent one for the audit.")
+@click.option(
+    "--against", metavar="FACES", multiple=True, help="Real faces that nobody may resemble, for the audit; repeatable."
+)
 @click.option("--repair", is_flag=True, help="Draw identities that fail the audit again, until none fails.")
 @click.option("--repair-rounds", type=COUNT, help=f"Most rounds of --repair in all.  [default: {REPAIR_ROUNDS}]")
 @click.option("--weights-card", type=FILE, help="The generator's card.json for the audit, where none is beside it.")
@@ -110,6 +113,7 @@ def generate(
     audit: str,
     audit_embedder: str | None,
     second_embedder: str | None,
+    against: tuple[str, ...],
     repair: bool,
     repair_rounds: int | None,
     weights_card: Path | None,
@@ -188,7 +192,7 @@ def generate(
 
     measured = {"embedder": audit_embedder, "second_embedder": second_embedder, "weights_card": weights_card}
     given = {name: value for name, value in measured.items() if value is not None}
-    options = parse(AuditOptions, {"device": chosen.compute.device, **given}, where="options")
+    options = parse(AuditOptions, {"device": chosen.compute.device, "against": against, **given}, where="options")
     with (
         kept_when_stopped("finished shards are kept"),
         rendering_place(place, elsewhere, chosen, out) as (leads, executor),

@@ -1,6 +1,7 @@
 """`vec2face generate` and `vec2face verify`: one command makes, continues, checks and repairs a dataset."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -139,3 +140,28 @@ def test_an_interrupt_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.Monk
     result = run("generate", "--out", tmp_path / "faces")
     assert result.exit_code == 130
     assert result.stderr == "Interrupted; finished shards are kept, and the same command goes on from there.\n"
+
+
+def test_a_repair_needs_an_audit_and_its_cap_needs_a_repair(tmp_path: Path) -> None:
+    out = ("--out", tmp_path / "faces")
+    assert "--repair goes by the audit; leave --audit none away." in mistake(
+        "generate", "--repair", "--audit", "none", *out
+    )
+    assert "--repair-rounds belongs to --repair." in mistake("generate", "--repair-rounds", 3, *out)
+    assert not (tmp_path / "faces").exists()
+
+
+def test_people_from_photographs_are_not_repaired(tiny_generator_dir: Path, tmp_path: Path) -> None:
+    from vec2face.config.model_card import ModelCard, TrainingData, write_model_card
+
+    weights = tmp_path / "weights"
+    shutil.copytree(tiny_generator_dir, weights)
+    source = TrainingData(name="nothing", role="random weights", licence="none", consent="nobody is shown")
+    write_model_card(weights, ModelCard(name="tiny", licence="none", source="this test", data=(source,)))
+    (tmp_path / "a.png").write_bytes(encode_image(np.full((112, 112, 3), 90, np.uint8), format="png"))
+    message = mistake(
+        *("generate", "--weights", weights, "--from-images", tmp_path / "a.png", "--repair"),
+        *("--out", tmp_path / "faces"),
+    )
+    assert "photographs cannot be drawn again" in message
+    assert not (tmp_path / "faces" / "shards").exists()
