@@ -115,7 +115,7 @@ def estimate(
         selection = _selection_images(recipe, identities).times(1 / rate)
         rendering = math.ceil(shards / workers) * per_shard / rate
         hours = (selection + Span(rendering, rendering) + Span(sampling or 0.0, sampling or 0.0)).times(1 / _HOUR)
-    per_image = assumed_image_bytes(recipe.image.format)
+    per_image: float = assumed_image_bytes(recipe.image.format)
     if rates is not None:
         per_image = rates.archive_bytes_per_image + rates.other_bytes_per_image
     return Estimate(
