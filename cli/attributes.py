@@ -85,11 +85,14 @@ def fit(
     )
     with TerminalProgress() as progress:
         found, faces = make_probe(request, out, progress=progress)
+    wrong = ""
+    if found.missed is not None and found.mistaken is not None:
+        wrong = f", ones missed {found.missed:.1%}, zeros mistaken {found.mistaken:.1%}"
     score = "R squared" if kind == "regression" else "area under the ROC curve"
     apart = "people kept apart" if found.people_apart else "people not known"
     click.echo(
         f"{out}: {name}, held-out error {found.error:.4g} {unit} (without features {found.baseline:.4g}), "
-        f"{score} {found.score:.3f}; {faces} faces, {folds} folds, {apart}."
+        f"{score} {found.score:.3f}{wrong}; {faces} faces, {folds} folds, {apart}."
     )
 
 

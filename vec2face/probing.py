@@ -136,6 +136,8 @@ def make_probe(request: ProbeRequest, out: Path, *, progress: ProgressReporter) 
         "folds": fit.folds,
         "baseline_error": fit.baseline,
         "score": fit.score,
+        "missed": fit.missed,
+        "mistaken": fit.mistaken,
     }
     ProbeWeights(
         weight=fit.weight,

@@ -56,6 +56,8 @@ def test_a_logistic_probe_tells_classes_apart() -> None:
     fit = fit_probe(features, labels, kind="logistic", people=None, folds=3, seed=0)
     assert fit.score > 0.95
     assert fit.error < 0.25 < 0.45 < fit.baseline
+    assert 0 <= fit.missed < 0.2
+    assert 0 <= fit.mistaken < 0.2
 
 
 @pytest.mark.parametrize(

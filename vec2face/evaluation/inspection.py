@@ -1,6 +1,5 @@
 """The part of an audit that looks at the pictures, for defects by name and for real people, beside the identities."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +21,12 @@ from vec2face.evaluation.pictures import group_facts, poor_pictures, requested_f
 from vec2face.evaluation.references import RealFaces, Reference
 from vec2face.evaluation.row_cache import decode_face
 from vec2face.evaluation.traits import STATISTICS, Traits, measure_traits
+from vec2face.fileio.atomic import fingerprint
 from vec2face.models.embedders.base import FaceEmbedder
 from vec2face.models.embedders.compact import CompactEmbedder
 from vec2face.progress import ProgressReporter
 from vec2face.steering.catalogue import embedded_names, open_estimators, open_reference
+from vec2face.steering.estimators import digest_of
 
 if TYPE_CHECKING:
     from vec2face.steering.estimators import AttributeEstimator
@@ -174,7 +175,7 @@ def inspect(
     traits = measure_traits(
         source,
         estimators,
-        identity=_identity_of(estimators),
+        identity=fingerprint([digest_of(one) for one in estimators]),
         images_per_identity=options.images_per_identity,
         batch_size=options.batch_size,
         device=options.device,
@@ -231,14 +232,3 @@ def _perceptual_spread(source: AuditedSet, measurement: Measurement, seed: int) 
         first, second = (np.stack([pictures[row] for row in part[:, side].tolist()]) for side in (0, 1))
         found.append(perceptual_distances(network, first, second))
     return PerceptualSpread(*found)
-
-
-def _identity_of(estimators: "Sequence[AttributeEstimator]") -> str:
-    """Tell estimators of other weights apart, so that a cache of theirs is not taken."""
-    content = hashlib.sha256()
-    for one in estimators:
-        content.update(repr(one.facts).encode())
-        for network in one.networks:
-            for name, tensor in network.state_dict().items():
-                content.update(name.encode() + tensor.cpu().numpy().tobytes())
-    return content.hexdigest()

@@ -96,8 +96,10 @@ def trait_facts(traits: Traits, people: People) -> dict[str, Any]:
 def group_facts(traits: Traits, people: People) -> dict[str, Any]:
     """How identities, by the mean of their images, are divided: over age groups, and by each probability.
 
-    The estimators' errors on held-out faces stand beside, for a share is no more certain than they are. They judge what
-    a picture looks like to a network and say nothing of how anybody describes themselves.
+    The estimators' errors on held-out faces stand beside, for a share is no more certain than they are. `corrected` is
+    the share that would be counted so if it erred here as there (Rogan and Gladen, 1978): (counted - mistaken) /
+    (1 - missed - mistaken), within 0 and 1. Estimators judge what a picture looks like to a network and say nothing of
+    how anybody describes themselves.
     """
     found: dict[str, Any] = {}
     for name, values in traits.values.items():
@@ -109,6 +111,13 @@ def group_facts(traits: Traits, people: People) -> dict[str, Any]:
         else:
             continue
         found[name] = {"shares": shares, "unit": traits.units[name], "error": traits.errors[name]}
+        if name in traits.misjudged:
+            missed, mistaken = traits.misjudged[name]
+            found[name] |= {
+                "missed": missed,
+                "mistaken": mistaken,
+                "corrected": _corrected(shares[name], missed, mistaken),
+            }
     return found
 
 
@@ -156,6 +165,11 @@ def _compared(asked: Values, seen: Values, traits: Traits, name: str) -> dict[st
         "measured": {f"q{100 * q:g}": float(np.quantile(seen, q)) for q in QUANTILES},
         "estimator_error": traits.errors[name],
     }
+
+
+def _corrected(counted: float, missed: float, mistaken: float) -> float | None:
+    told = 1.0 - missed - mistaken
+    return min(1.0, max(0.0, (counted - mistaken) / told)) if told > 0 else None
 
 
 def _within(values: Values, people: People) -> float | None:

@@ -32,6 +32,8 @@ class Traits:
         values: attribute -> (N,) float32, in its unit.
         units: attribute -> unit.
         errors: attribute -> mean absolute error on held-out faces in that unit; None where it is exact by definition.
+        misjudged: attribute -> share of faces held out that belong to a group and are not counted, and of those that do
+            not and are; of probabilities alone.
     """
 
     hashes: Hashes
@@ -39,11 +41,12 @@ class Traits:
     values: Mapping[str, NDArray[np.float32]]
     units: Mapping[str, str]
     errors: Mapping[str, float | None]
+    misjudged: Mapping[str, tuple[float, float]]
 
     def of(self, rows: NDArray[np.integer]) -> "Traits":
         """The traits of some images, in the order given."""
         values = {name: column[rows] for name, column in self.values.items()}
-        return Traits(self.hashes[rows], self.mirrored[rows], values, self.units, self.errors)
+        return Traits(self.hashes[rows], self.mirrored[rows], values, self.units, self.errors, self.misjudged)
 
 
 def measure_traits(
@@ -103,4 +106,5 @@ def measure_traits(
         values={name: np.ascontiguousarray(table["values"][:, column]) for column, name in enumerate(names)},
         units={one.facts.name: one.facts.unit for one in estimators},
         errors={one.facts.name: one.facts.error for one in estimators},
+        misjudged={one.facts.name: one.misjudged for one in estimators if one.misjudged is not None},
     )

@@ -19,10 +19,13 @@ class AttributeEstimator(ABC):
     Attributes:
         facts: name, unit, validated range, tolerance and held-out error.
         networks: the networks it runs, which are moved to the device, set to eval mode and frozen before use.
+        misjudged: of a probability, on faces held out: the share of those of the group that it puts below one half, and
+            of the others that it puts from there on; None where that is not known.
     """
 
     facts: AttributeFacts
     networks: tuple[nn.Module, ...] = ()
+    misjudged: tuple[float, float] | None = None
 
     @abstractmethod
     def estimate(self, images: Tensor) -> Tensor:

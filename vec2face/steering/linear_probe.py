@@ -110,6 +110,9 @@ class LinearProbe(AttributeEstimator):
                 f"the embedder {embedder.name} passes no gradient, which steering needs; import it first."
             )
         self.facts, self.networks, self._kind = probe.facts, (embedder,), probe.kind
+        missed, mistaken = probe.fitted_on.get("missed"), probe.fitted_on.get("mistaken")
+        if missed is not None and mistaken is not None:
+            self.misjudged = (missed, mistaken)
         self._features = features_of(embedder, probe.features)
         self._weight, self._bias = torch.tensor(probe.weight), probe.bias
 

@@ -30,6 +30,8 @@ class Fit:
         error: mean absolute error on folds held out, in the attribute's unit (logistic: of the probability).
         baseline: the same for predicting the other folds' median (logistic: their share of ones).
         score: on folds held out, R squared (logistic: area under the ROC curve).
+        missed, mistaken: of a logistic probe on folds held out, the share of ones below a probability of one half, and
+            of zeros from it on; None for a regression.
         folds: how many.
         people_apart: whether nobody stood on both sides of a fold.
     """
@@ -39,6 +41,8 @@ class Fit:
     error: float
     baseline: float
     score: float
+    missed: float | None
+    mistaken: float | None
     folds: int
     people_apart: bool
 
@@ -112,6 +116,8 @@ def fit_probe(
         error=float(np.abs(predicted - values).mean()),
         baseline=float(np.abs(plain - values).mean()),
         score=float(r2_score(values, predicted) if kind == "regression" else roc_auc_score(values, predicted)),
+        missed=float((predicted[values == 1] < 0.5).mean()) if kind == "logistic" else None,
+        mistaken=float((predicted[values == 0] >= 0.5).mean()) if kind == "logistic" else None,
         folds=folds,
         people_apart=people is not None,
     )
