@@ -36,12 +36,20 @@ def test_the_plan_is_as_large_as_the_header_says(shipped: ShippedRecipe) -> None
     generator = GeneratorFacts("a" * 64, 512, "space", 1.0, MASK, appearance)
     plan = make_plan(recipe, bank=BankFacts("b" * 64, count, 512), generator=generator, request={})
     result = " ".join(line.removeprefix("#").strip() for line in shipped.text.split("# Result:")[1].splitlines())
-    images, shards = re.match(r"\s*([\d,]+) JPEG faces.*? in ([\d,]+) shards", result).groups()
-    assert (plan.images, plan.shard_count) == (int(images.replace(",", "")), int(shards.replace(",", "")))
+    images = re.match(r"\s*([\d,]+) JPEG faces", result)
+    shards = re.search(r" in ([\d,]+) shards", result)
+    assert images is not None
+    assert plan.images == _number(images[1])
+    assert shards is None or plan.shard_count == _number(shards[1])
     assert f"vec2face generate {shipped.stem} " in shipped.text
     if shipped.stem in SIZES:
+        assert shards is not None
         assert (count, recipe.images_per_identity) == SIZES[shipped.stem]
         assert recipe.name == shipped.stem
+
+
+def _number(text: str) -> int:
+    return int(text.replace(",", ""))
 
 
 def test_no_size_is_missing() -> None:
