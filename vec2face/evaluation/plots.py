@@ -101,6 +101,7 @@ def plot_requested(
     measured: NDArray[np.floating],
     asked: NDArray[np.floating] | Sequence[tuple[float, float]],
     *,
+    label: str,
     title: str,
 ) -> None:
     """Distribution of an attribute's measured values beside the one asked for.
@@ -108,6 +109,7 @@ def plot_requested(
     Args:
         measured: values of the images in the dataset, in the attribute's unit.
         asked: the values asked for, or the accepted intervals, which may be open (infinite).
+        label: name and unit of the attribute.
 
     Raises:
         StorageError: the file cannot be written.
@@ -115,7 +117,8 @@ def plot_requested(
     figure, axes = _axes(title)
     values = None if isinstance(asked, Sequence) else asked
     shown = measured if values is None else np.concatenate([measured, values])
-    edges = np.linspace(float(shown.min()), float(shown.max()) + 1e-6, BINS // 4 + 1)
+    bars = int(np.clip(np.sqrt(len(measured)), 5, BINS // 3))
+    edges = np.linspace(float(shown.min()), float(shown.max()) + 1e-6, bars + 1)
     axes.hist(measured, bins=edges.tolist(), density=True, color=GENUINE, alpha=0.62, label="measured")
     if values is not None:
         outline = {"histtype": "step", "color": IMPOSTOR, "linewidth": 1.8}
@@ -124,6 +127,7 @@ def plot_requested(
         for number, (low, high) in enumerate(asked):
             ends = (max(low, float(edges[0])), min(high, float(edges[-1])))
             axes.axvspan(*ends, color=IMPOSTOR, alpha=0.14, label="" if number else "accepted")
+    axes.set_xlabel(label)
     axes.set_ylabel("density")
     axes.legend(frameon=False, fontsize=8.5)
     _save(figure, path)

@@ -127,7 +127,8 @@ class SteeringMeasurement:
                 asked: Values | list[tuple[float, float]] = one.requested
             else:
                 asked = sorted(set(zip(one.low.tolist(), one.high.tolist(), strict=True)))
-            plot_requested(path, one.measured[one.kept], asked, title=f"{name}: asked for and measured")
+            label = f"{name}, {one.described['unit']}"
+            plot_requested(path, one.measured[one.kept], asked, label=label, title=f"{name}: asked for and measured")
             caption = f"What the recipe asks ({one.described['asked']}) and what the steering estimator measures."
             title = f"{name}, in {one.described['unit']}"
             figures.append({"file": path.name, "kind": "attributes", "title": title, "caption": caption})
