@@ -7,7 +7,8 @@ import pytest
 
 from vec2face.config.audit import AuditOptions
 from vec2face.evaluation.embeddings import EmbeddedImages
-from vec2face.evaluation.leakage import CENTRES, IMAGE_TO_CENTRE, IMAGES, measure_leakage, owners_of
+from vec2face.evaluation.leakage import CENTRES, IMAGE_TO_CENTRE, IMAGES, measure_leakage
+from vec2face.evaluation.leakage_sides import owners_of
 from vec2face.evaluation.measure import measure
 from vec2face.evaluation.stored_faces import UNKNOWN, StoredFaces
 from vec2face.progress import SilentProgress

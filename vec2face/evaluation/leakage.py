@@ -21,10 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vec2face.evaluation.cross_search import ClosePair, CrossMatches, Gather, References, Vectors, search
+from vec2face.evaluation.leakage_sides import CentreTable, Side, known_people, owners_of
 from vec2face.evaluation.measure import Measurement
 from vec2face.evaluation.people import unit
 from vec2face.evaluation.separation import person_centres
-from vec2face.evaluation.stored_faces import UNKNOWN, StoredFaces
+from vec2face.evaluation.stored_faces import StoredFaces
 from vec2face.evaluation.strangers import StrangerScores, stranger_scores
 from vec2face.progress import ProgressReporter
 from vec2face.seeding import rng_for
@@ -32,9 +33,6 @@ from vec2face.seeding import rng_for
 IMAGES, IMAGE_TO_CENTRE, CENTRES = "image to image", "image to centre", "centre to centre"
 LISTED = 16
 """How many of the closest pairs are named, each of another identity."""
-
-FEWEST_PEOPLE = 50
-"""With fewer named people in the reference, strangers are taken from all of its images."""
 
 _QUANTILES = (0.05, 0.5, 0.95, 1.0)
 
@@ -191,165 +189,106 @@ def measure_leakage(
         progress: receives a stage for each comparison.
         held_out: real people who are not in the reference.
     """
-    people, assumption = _strangers(reference)
+    people, assumption = known_people(reference)
     own = np.repeat(np.arange(len(measurement.people)), measurement.people.counts)
     identity_of = measurement.people.identities
     centres = unit(person_centres(measurement.embedded.gather, measurement.people).sums)
-    table = _Table.of(reference)
-    sides: list[tuple[str, Gather, NDArray[np.int64], _Side]] = [
-        (IMAGES, measurement.embedded.gather, identity_of[own], _Side.images(reference, people))
+    table, sampling = CentreTable.of(reference), _Sampling(rate, max_pairs, seed)
+    sides: list[tuple[str, Gather, NDArray[np.int64], Side]] = [
+        (IMAGES, measurement.embedded.gather, identity_of[own], Side.images(reference, people))
     ]
     if table.grouped:
         sides.append(
-            (IMAGE_TO_CENTRE, measurement.embedded.gather, identity_of[own], _Side.of(reference, table, people))
+            (IMAGE_TO_CENTRE, measurement.embedded.gather, identity_of[own], Side.of(reference, table, people))
         )
-    sides.append((CENTRES, lambda at: centres[at], identity_of, _Side.of_centres(reference, table, people)))
+    sides.append((CENTRES, lambda at: centres[at], identity_of, Side.of_centres(reference, table, people)))
     comparisons = []
     for kind, gather, identities, side in sides:
         name = f"comparing with {reference.name}, {kind}"
-        comparisons.append(_compare(kind, gather, identities, side, held_out, rate, max_pairs, seed, progress, name))
+        progress.begin(name, total=len(identities), unit="identities" if side.centres else "images")
+        comparisons.append(_compare(_Queries(kind, gather, identities), side, held_out, sampling, progress))
     return Leakage(reference, assumption, tuple(comparisons))
 
 
 @dataclass(frozen=True)
-class _Table:
-    """The centres of a reference: people, then images of nobody known.
+class _Sampling:
+    """How a limit is set: the rate of strangers' pairs, how many pairs at most, and the seed of their sample."""
 
-    Attributes:
-        vectors: (M, D) unit vectors.
-        rows: (M,) an image of each.
-        owners: (M,) number of the person; beyond all people for an image of nobody known.
-        grouped: whether any person has several images, so that centres and images differ.
-    """
-
-    vectors: Vectors
-    rows: NDArray[np.int64]
-    owners: NDArray[np.int64]
-    grouped: bool
-
-    @classmethod
-    def of(cls, faces: StoredFaces) -> "_Table":
-        owners = owners_of(faces.people)
-        numbers, first, place = np.unique(owners, return_index=True, return_inverse=True)
-        sums = np.zeros((len(numbers), faces.both.shape[1]), np.float32)
-        for start in range(0, len(owners), 8192):
-            block = slice(start, start + 8192)
-            np.add.at(sums, place[block], unit(faces.both[block]))
-        return cls(unit(sums), first, numbers, len(numbers) < len(owners))
+    rate: float
+    max_pairs: int
+    seed: int
 
 
 @dataclass(frozen=True)
-class _Side:
-    """What the dataset is compared with, and which real faces are put through the same.
+class _Queries:
+    """The dataset's side of a comparison: what gives its vectors, and the identity of each."""
 
-    Attributes:
-        table: (M, D) reference vectors; `rows` an image of each, `owners` whose they are.
-        probes, probe_owners: real vectors as the dataset's stand in this comparison, and whose they are.
-        known: owners who are known to be different people.
-        centres: whether queries are centres.
-    """
-
-    table: Vectors
-    rows: NDArray[np.int64]
-    owners: NDArray[np.int64]
-    probes: Vectors
-    probe_owners: NDArray[np.int64]
-    known: NDArray[np.int64]
-    centres: bool
-
-    @classmethod
-    def images(cls, faces: StoredFaces, known: NDArray[np.int64]) -> "_Side":
-        owners = owners_of(faces.people)
-        return cls(faces.both, np.arange(len(faces)), owners, faces.plain, owners, known, False)
-
-    @classmethod
-    def of(cls, faces: StoredFaces, table: _Table, known: NDArray[np.int64]) -> "_Side":
-        return cls(table.vectors, table.rows, table.owners, faces.plain, owners_of(faces.people), known, False)
-
-    @classmethod
-    def of_centres(cls, faces: StoredFaces, table: _Table, known: NDArray[np.int64]) -> "_Side":
-        # The probes are centres of plain images, as the dataset's centres are.
-        plain = _Table.of(replace(faces, both=faces.plain)) if faces.mirrored else table
-        return cls(table.vectors, table.rows, table.owners, plain.vectors, plain.owners, known, True)
-
-
-def owners_of(people: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Number people so that each image of nobody known has a number of its own."""
-    return np.where(people == UNKNOWN, int(people.max(initial=-1)) + 1 + np.arange(len(people)), people)
-
-
-def _strangers(faces: StoredFaces) -> tuple[NDArray[np.int64], str]:
-    """Return the owners who are known to be different people, and the assumption behind it."""
-    named = np.unique(faces.people[faces.people != UNKNOWN])
-    if len(named) >= FEWEST_PEOPLE:
-        return named, f"strangers are the {len(named):,} named people of {faces.name}, taken to be different people"
-    assumed = (
-        f"{faces.name} names fewer than {FEWEST_PEOPLE} people, so every image without a name is taken to show "
-        "somebody else: people shown twice raise the thresholds, and leaks near them are missed"
-    )
-    return np.unique(owners_of(faces.people)), assumed
+    kind: str
+    gather: Gather
+    identities: NDArray[np.int64]
 
 
 def _compare(
-    kind: str,
-    gather: Gather,
-    identities: NDArray[np.int64],
-    side: _Side,
-    held_out: StoredFaces | None,
-    rate: float,
-    max_pairs: int,
-    seed: int,
-    progress: ProgressReporter,
-    name: str,
+    queries: _Queries, side: Side, held_out: StoredFaces | None, sampling: _Sampling, progress: ProgressReporter
 ) -> Comparison:
-    progress.begin(name, total=len(identities), unit="images" if not side.centres else "identities")
     probes, others = np.isin(side.probe_owners, side.known), np.isin(side.owners, side.known)
 
     def against(table: Vectors, owners: NDArray[np.int64]) -> StrangerScores:
         return stranger_scores(
-            side.probes[probes], side.probe_owners[probes], table, owners, rate=rate, max_pairs=max_pairs, seed=seed
+            side.probes[probes],
+            side.probe_owners[probes],
+            table,
+            owners,
+            rate=sampling.rate,
+            max_pairs=sampling.max_pairs,
+            seed=sampling.seed,
         )
 
     strangers = against(side.table[others], side.owners[others])
     everyone = strangers if others.all() else against(side.table, side.owners)
     references = References(side.table)
     matches = search(
-        gather, identities, references, threshold=strangers.threshold, top=LISTED, on_rows=progress.advance
+        queries.gather,
+        queries.identities,
+        references,
+        threshold=strangers.threshold,
+        top=LISTED,
+        on_rows=progress.advance,
     )
     return Comparison(
-        kind=kind,
+        kind=queries.kind,
         strangers=strangers,
         baseline=everyone,
         baseline_people=side.probe_owners[probes][everyone.probes],
         matches=matches,
-        identities=identities,
-        nearest=_nearest(gather, len(identities), side.table, max_pairs, seed),
+        identities=queries.identities,
+        nearest=_nearest(queries, side.table, sampling),
         references=len(side.table),
         rows=side.rows,
         held_out=None if held_out is None else _held_out(held_out, side, references, strangers.threshold),
     )
 
 
-def _held_out(faces: StoredFaces, side: _Side, references: References, threshold: float) -> HeldOut:
+def _held_out(faces: StoredFaces, side: Side, references: References, threshold: float) -> HeldOut:
     owners = owners_of(faces.people)
     table: Vectors = faces.plain
     if side.centres:
-        centres = _Table.of(replace(faces, both=faces.plain))
+        centres = CentreTable.of(replace(faces, both=faces.plain))
         owners, table = centres.owners, centres.vectors
     found = search(lambda at: table[at], owners, references, threshold=threshold, top=1)
     people = len(np.unique(owners))
     return HeldOut(len(faces), people, float(found.matched.mean()), len(np.unique(owners[found.matched])) / people)
 
 
-def _nearest(gather: Gather, count: int, table: Vectors, max_pairs: int, seed: int) -> NDArray[np.float32]:
+def _nearest(queries: _Queries, table: Vectors, sampling: _Sampling) -> NDArray[np.float32]:
     """Highest cosine of each query, or of a keyed sample, to the table."""
+    count = len(queries.identities)
     rows = np.arange(count)
-    most = max(1, max_pairs // len(table))
+    most = max(1, sampling.max_pairs // len(table))
     if count > most:
-        rows = np.sort(rng_for(seed, "audit-leakage-nearest").choice(count, most, replace=False))
+        rows = np.sort(rng_for(sampling.seed, "audit-leakage-nearest").choice(count, most, replace=False))
     units = unit(np.asarray(table))
-    nearest = [_highest(unit(gather(block)), units) for block in _blocks(rows)]
-    return np.concatenate(nearest)
+    return np.concatenate([_highest(unit(queries.gather(block)), units) for block in _blocks(rows)])
 
 
 def _highest(queries: Vectors, units: Vectors) -> NDArray[np.float32]:
