@@ -174,3 +174,29 @@ def test_a_repair_without_an_audit_is_refused_before_anything_is_made(tmp_path, 
     with pytest.raises(InputError, match="leave the audit on"):
         make_dataset(recipe, tmp_path / "faces", audit=False, repair_rounds=1)
     assert not (tmp_path / "faces").exists()
+
+
+def test_a_steered_dataset_is_audited_with_what_was_asked(tmp_path, generator, tiny_embedder_dir, options):
+    steering = {
+        "embedder": str(tiny_embedder_dir),
+        "identity_floor": -1,
+        "batch_size": 3,
+        "direction_pictures": 0,
+        "max_evaluations": 3,
+    }
+    values = {
+        "weights": str(generator),
+        "identities": {"source": "gaussian", "standard_deviation": 1.0, "count": 2, "ceiling": 0.9},
+        "images_per_identity": 3,
+        "attributes": {"brightness": "uniform[127, 129]", "contrast": ">=100"},
+        "steering": steering,
+    }
+    out = tmp_path / "faces"
+    summary = make_dataset(GenerateRecipe.model_validate(values), out, workers=1, audit_options=options)
+    facts = summary.audit.facts["steering"]
+    assert facts["statuses"] == {"converged": 0, "capped": 6, "rejected": 0}
+    assert [one["asked"] for one in facts["attributes"]] == ["uniform[127, 129]", ">=100"]
+    assert facts["attributes"][1]["bins"] == [{"interval": ">=100", "asked": 1.0, "measured": 0.0}]
+    assert "Steering: 0 converged, 6 capped, 0 rejected.\nAudit: " in summary.sentence
+    assert "## Attributes asked for and measured" in summary.audit.card.read_text()
+    assert (out / "report" / "attribute-1.png").is_file()

@@ -1,5 +1,6 @@
 """Whole jobs that join the layers: make a dataset, measure it, document it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -51,7 +52,15 @@ class AuditSummary:
         card = "" if self.card is None else f"; card: {self.card}"
         excluded = self.facts["excluded"]
         out = f" {excluded:,} identities are excluded from the dataset." if excluded else ""
-        return f"Audit: {self.verdict}{remarks}. Report: {self.report}{card}.{out}"
+        steered = _steering_sentence(self.facts["steering"]) if self.facts.get("steering") else ""
+        return f"{steered}Audit: {self.verdict}{remarks}. Report: {self.report}{card}.{out}"
+
+
+def _steering_sentence(facts: Mapping[str, Any]) -> str:
+    """Say how the images of a steered dataset ended, on a line of its own."""
+    ended = ", ".join(f"{count:,} {status}" for status, count in facts["statuses"].items())
+    cost = "" if facts["passes"] is None else f"; {facts['passes']:.2f} passes for each converged image"
+    return f"Steering: {ended}{cost}.\n"
 
 
 @dataclass(frozen=True)
@@ -186,7 +195,7 @@ def audit_dataset(
 ) -> AuditSummary:
     """Audit a finished dataset, or faces made elsewhere, and write the report; see `vec2face.evaluation.audit.audit`.
 
-    A dataset gets its card besides. The report of faces made elsewhere goes to the folder `options.out`.
+    A generated dataset gets its card besides. The report of faces made elsewhere goes to the folder `options.out`.
 
     A dataset behind a URL is measured in a local copy (`vec2face.fileio.mirror`), which keeps the embeddings; report
     and table are uploaded.
@@ -201,7 +210,11 @@ def audit_dataset(
     folder = local_folder(dataset, progress=progress)
     facts = measure_dataset(folder, options, progress=progress)
     write_report(facts, folder / "report" / "report.html")
-    write_card(facts, folder / "report" / "card.md")
+    # A card says how a dataset was generated; of images that came from elsewhere the report says what was measured.
+    generated = "recipe" in facts["dataset"]
+    if generated:
+        write_card(facts, folder / "report" / "card.md")
     kept = ["metadata.parquet", *([EXCLUSIONS] if facts["excluded"] else [])]
     send_back(dataset, folders=["report"], but="cache", files=kept)
-    return AuditSummary(facts, dataset / "report" / "report.html", dataset / "report" / "card.md")
+    card = dataset / "report" / "card.md" if generated else None
+    return AuditSummary(facts, dataset / "report" / "report.html", card)
