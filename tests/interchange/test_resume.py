@@ -14,7 +14,7 @@ from vec2face.errors import DatasetError, InputError
 from vec2face.interchange.choose import Wanted, subset
 from vec2face.interchange.export import export
 from vec2face.interchange.selection import Item, Selection
-from vec2face.interchange.workplace import Workplace
+from vec2face.interchange.workplace import Workplace, workplace
 from vec2face.interchange.writers.base import SetWriter
 
 BLOCK = 5  # of 23 images
@@ -130,3 +130,11 @@ def test_a_partial_folder_of_nobody_is_left_alone(dataset: Path, tmp_path: Path)
     with pytest.raises(InputError, match=r"out.partial stands in the way"):
         make(dataset, tmp_path / "out", "lmdb")
     assert (tmp_path / "out.partial" / "notes.txt").read_text() == "mine"
+
+
+def test_a_second_run_at_the_same_time_is_refused_and_harms_nothing(dataset: Path, tmp_path: Path) -> None:
+    with workplace(tmp_path / "out") as place:
+        with pytest.raises(DatasetError, match=r"another run is writing to .*out\.partial"):
+            make(dataset, tmp_path / "out", "lmdb")
+        assert place.folder.is_dir()
+    assert not list(tmp_path.iterdir())

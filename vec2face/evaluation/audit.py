@@ -36,7 +36,7 @@ from vec2face.evaluation.columns import write_measured_columns
 from vec2face.evaluation.dataset import DatasetReader
 from vec2face.evaluation.defect_sheets import draw_inspection
 from vec2face.evaluation.embeddings import embed_dataset, move
-from vec2face.evaluation.face_sets import AuditedSet, open_audited
+from vec2face.evaluation.face_sets import AuditedSet, open_audited, table_of
 from vec2face.evaluation.failures import FILE_NAME, failed_identities
 from vec2face.evaluation.figures import SECOND, draw_figures, draw_plots, remove_other_figures
 from vec2face.evaluation.findings import LEAK
@@ -140,8 +140,9 @@ def audit(
     facts["verdict"], checks = settle(facts)
     facts["checks"] = [check.to_dict() for check in checks]
     facts["failed_identities"] = facts["excluded"] = None
+    if (table := table_of(reader)) is not None:
+        write_measured_columns(table, main)
     if own is not None and description is not None:
-        write_measured_columns(own.metadata_path, main)
         failed = failed_identities(
             fingerprint=description.fingerprint,
             judges=facts["embedders"],

@@ -5,6 +5,7 @@ bytes, recipe (resolved), generator, bank (its provenance), bank_sha256, setting
 (rounds, replaced, reasons; null where there were none).
 """
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,10 @@ from vec2face.evaluation.measure import Measurement
 
 
 def describe_foreign(source: ForeignSet | PackSet | DatasetReader, measurement: Measurement) -> dict[str, Any]:
-    """Facts of a set that was made elsewhere; its fingerprint is that of its files' names and sizes."""
+    """Facts of a set that was made elsewhere; its fingerprint is that of its files' names and sizes.
+
+    Of a dataset that was made of others' images, `origin` is what its `dataset.json` says of that, else null.
+    """
     counts = measurement.people.counts
     reader = source.reader if isinstance(source, ForeignSet) else None
     return {
@@ -28,7 +32,17 @@ def describe_foreign(source: ForeignSet | PackSet | DatasetReader, measurement: 
         "images": source.images,
         "images_per_identity": {"min": int(counts.min()), "mean": float(counts.mean()), "max": int(counts.max())},
         "bytes": None if reader is None else sum(size for _, size in reader.files()),
+        "origin": None if reader is None else _origin(Path(reader.source)),
     }
+
+
+def _origin(source: Path) -> dict[str, Any] | None:
+    """What a dataset says of how it was made, where no recipe made it."""
+    try:
+        origin: dict[str, Any] | None = json.loads((source / "dataset.json").read_bytes()).get("origin")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return origin
 
 
 class DatasetDescription:

@@ -202,6 +202,15 @@ def open_audited(source: str, *, report: Path | None, people: People) -> Dataset
     return open_faces(source, report=report, people=people)
 
 
+def table_of(faces: AuditedSet) -> Path | None:
+    """Return the table that takes measured columns: of a dataset, also of one made of others' images; else None."""
+    if isinstance(faces, DatasetReader):
+        return faces.metadata_path
+    if isinstance(faces, ForeignSet) and is_foreign(Path(faces.reader.source)):
+        return Path(faces.reader.source) / "metadata.parquet"
+    return None
+
+
 def is_foreign(dataset: Path) -> bool:
     """Whether a dataset was made of others' (imported, merged, a subset), so that it has no recipe and no bank."""
     try:
