@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -135,6 +136,23 @@ def test_a_gpu_recipe_needs_workers_with_gpus(
             tmp_path / "d",
             executor=RayActors(RayOptions(gpus_per_worker=0)),
         )
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:{port}", "ray://127.0.0.1:{port}"])
+def test_an_address_where_nobody_answers_is_told_at_once(
+    make_recipe: MakeRecipe,
+    make_dataset: MakeDataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    address: str,
+) -> None:
+    ray = pytest.importorskip("ray", reason="Ray is not installed (the extra named ray)")
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))  # taken, and not listening
+        named = address.format(port=bound.getsockname()[1])
+        with pytest.raises(ConfigError, match=rf"no Ray cluster can be used at {named} \(.*refused.*\); start one"):
+            make_dataset(make_recipe(), tmp_path / "d", executor=RayActors(RayOptions(address=named)))
 
 
 def test_without_ray_the_extra_to_install_is_named(

@@ -4,28 +4,23 @@ Ray (arXiv 1712.05889) restarts an actor whose process or node was lost wherever
 call that was lost with it, here up to a stated number of times.
 """
 
-import logging
 import os
 import platform
-import signal
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 from vec2face.config.cluster import RayOptions
-from vec2face.errors import ConfigError, MissingDependencyError, Vec2FaceError, WorkerError
+from vec2face.errors import ConfigError, Vec2FaceError, WorkerError
 from vec2face.generation.agreement import require_agreement
 from vec2face.generation.executor import ShardJob
 from vec2face.generation.plan import Plan
+from vec2face.generation.ray_connection import connected, import_ray, reason
 
 _POLL_SECONDS = 0.5
-# Shards go through the dataset's folder, not through Ray's store.
-_STORE_BYTES = 128 << 20
 _NAMED = 10  # failed shards, or nodes, named in a message
 _STARTING = 10  # a worker with a place may take so many times longer to start than one may wait for a place
 
@@ -81,9 +76,9 @@ class RayActors:
             WorkerError: shards lost their workers too often, or a worker could not start.
             Vec2FaceError: what rendering a shard ended with.
         """
-        ray = _import_ray()
+        ray = import_ray()
         needs = _needs(self._options, job.plan)
-        with _connected(ray, self._options.address) as own:
+        with connected(ray, self._options.address) as own:
             crew = _Crew(ray, self._options, needs, job, shards)
             if own and not crew.room:
                 raise crew.no_place()
@@ -184,9 +179,9 @@ class _Crew:
         except self._ray.exceptions.RayError as error:
             if shard is None:
                 raise WorkerError(
-                    f"a Ray worker could not start ({_reason(error)}); install this version of vec2face on every node."
+                    f"a Ray worker could not start ({reason(error)}); install this version of vec2face on every node."
                 ) from None
-            self._failed[shard] = _reason(error)
+            self._failed[shard] = reason(error)
             return False
         before = self._places.get(worker)
         self._replaced += before is not None and before != place
@@ -235,58 +230,3 @@ def _fits(resources: Mapping[str, float], needs: Mapping[str, float]) -> int:
 
 def _resources(amounts: Mapping[str, float]) -> str:
     return " and ".join(f"{amounts.get(name, 0.0):g} {name}" for name in ("CPU", "GPU"))
-
-
-def _reason(error: Exception) -> str:
-    """Return the telling line of one of Ray's errors: the last of a failed start, else the first."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    return lines[-1 if "creation task" in lines[0] else 0].rstrip(".:")
-
-
-def _import_ray() -> ModuleType:
-    try:
-        import ray
-    except ImportError:
-        raise MissingDependencyError(
-            "rendering on a cluster needs Ray, which is not installed; install it with: pip install 'vec2face[ray]'."
-        ) from None
-    return ray
-
-
-@contextmanager
-def _connected(ray: ModuleType, address: str | None) -> Iterator[bool]:
-    """Connect to a cluster, or start one on this machine; yields whether it was started here, and ends it then."""
-    if ray.is_initialized():
-        yield False
-        return
-    address = address or os.environ.get("RAY_ADDRESS") or "local"
-    own = address == "local"
-    if own:
-        # Nothing here reports to anybody unless the user's environment says so.
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    settings = {"include_dashboard": False, "object_store_memory": _STORE_BYTES} if own else {}
-    with _termination_kept():
-        try:
-            ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **settings)
-        except (OSError, RuntimeError, ValueError, AssertionError) as error:
-            raise ConfigError(
-                f"no Ray cluster can be used at {address} ({_reason(error)}); start one with 'ray start --head', or "
-                "leave --address out to use this machine."
-            ) from None
-    try:
-        yield own
-    finally:
-        ray.shutdown()
-
-
-@contextmanager
-def _termination_kept() -> Iterator[None]:
-    """Keep this process's answer to SIGTERM, which Ray replaces when it connects."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
