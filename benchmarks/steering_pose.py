@@ -10,6 +10,10 @@ fitted to the landmarks that the detector finds in the finished picture (`vec2fa
 cosine to the person's vector by the embedder that steering watches; `--judge`, an embedder that took no part, compares
 each picture with the same person's at the target nearest to 0, and with the next person's.
 
+Targets must lie in the range the estimator was validated in, unless `--range LOW HIGH` gives another. `--ask-times F` asks
+the estimator for F times each target; the landmarks are compared with the target all the same, to try a correction of
+the estimator's scale that was measured on other people.
+
 The directions to jump along are estimated from the bank's last `--direction-people` people, who are not steered.
 `--published N` also runs the published rule (`published_rule.py`) on the first N people, at `--tolerance`.
 
@@ -19,6 +23,7 @@ OUT/sheet.png (rows people, columns targets) and OUT/result.json, which it print
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +64,8 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--estimator", action="append", default=[])
     parser.add_argument("--detector", type=Path)
     parser.add_argument("--judge")
+    parser.add_argument("--range", type=float, nargs=2, metavar=("LOW", "HIGH"))
+    parser.add_argument("--ask-times", type=float, default=1.0)
     parser.add_argument("--tolerance", type=float, default=5.0)
     parser.add_argument("--aim", type=float, default=2.0)
     parser.add_argument("--floor", type=float, default=0.6)
@@ -100,7 +107,7 @@ class Samples:
         path = self._path(index)
         return decode_image(path.read_bytes(), where=str(path))
 
-    def add(self, sample: SteeredSample, person: int, target: float) -> None:
+    def add(self, sample: SteeredSample, person: int, target: float, asked: float) -> None:
         """Write a picture and its line."""
         write_bytes(self._path(sample.index), encode_image(sample.after.pixels, format="png"))
         write_bytes(self._path(-1 - person), encode_image(sample.before.pixels, format="png"))
@@ -108,6 +115,7 @@ class Samples:
             "index": sample.index,
             "person": person,
             "target": target,
+            "asked": asked,
             "status": sample.status,
             "passes": sample.evaluations,
             "gradients": sample.gradients,
@@ -162,7 +170,7 @@ def judged(samples: Samples, judge: FaceEmbedder, targets: list[float], people: 
 
 def summarise(rows: list[dict[str, Any]], tolerance: float) -> dict[str, Any]:
     """Shares within tolerance and means of some samples."""
-    own = [abs(row["after"] - row["target"]) <= tolerance for row in rows]
+    own = [abs(row["after"] - row["asked"]) <= tolerance for row in rows]
     found = {
         "samples": len(rows),
         "converged": float(np.mean([row["status"] == "converged" for row in rows])),
@@ -176,6 +184,10 @@ def summarise(rows: list[dict[str, Any]], tolerance: float) -> dict[str, Any]:
         off = np.array([yaw - target for yaw, target in seen])
         found["within_by_landmarks"] = float(np.sum(np.abs(off) <= tolerance) / len(rows))
         found |= {"landmarks_mean_error": float(off.mean()), "landmarks_absolute_error": float(np.abs(off).mean())}
+        if len({target for _, target in seen}) > 1:
+            found["landmarks_slope"] = float(np.polyfit([target for _, target in seen], [yaw for yaw, _ in seen], 1)[0])
+        else:
+            found["landmarks_spread"] = float(off.std())
         found["faces_not_found"] = len(rows) - len(seen)
     return found
 
@@ -204,6 +216,10 @@ def main() -> None:
     generator = load_generator(asked.weights).eval().requires_grad_(False)
     _, embedder = embedder_of_space(asked.embedder, generator.config.feature_space)
     (estimator,) = open_estimators([ATTRIBUTE], references=asked.estimator)
+    facts = (
+        estimator.facts if asked.range is None else replace(estimator.facts, low=asked.range[0], high=asked.range[1])
+    )
+    wanted = [point(facts, asked.ask_times * target, asked.aim) for target in targets]
     bank = IdentityBank.load(asked.bank)
     bank.require_width("the generator", generator.config.feature_dim)
     if len(bank) < people + asked.direction_people:
@@ -213,7 +229,7 @@ def main() -> None:
     decisive = {
         name: value
         for name, value in vars(asked).items()
-        if name in ("targets", "aim", "seed", "direction_people", "estimator")
+        if name in ("targets", "aim", "seed", "ask_times", "direction_people", "estimator")
     }
     samples = Samples(asked.out, {**decisive, "generator": known, "options": options.model_dump(mode="json")})
 
@@ -229,7 +245,7 @@ def main() -> None:
     starts = draw_inputs(bank.vectors[:people], images=1, seed=asked.seed, generator=generator)
     inputs = repeated(starts, len(targets))
     requests = (
-        inputs.request(index, (point(estimator.facts, targets[index % len(targets)], asked.aim),))
+        inputs.request(index, (wanted[index % len(targets)],))
         for index in range(len(inputs))
         if index not in samples.rows
     )
@@ -243,7 +259,8 @@ def main() -> None:
     with TerminalProgress() as progress:
         progress.begin("steering", total=len(inputs), unit="images", done=len(samples.rows))
         for sample in steering.stream(lambda: next(requests, None)):
-            samples.add(sample, sample.index // len(targets), targets[sample.index % len(targets)])
+            person, column = divmod(sample.index, len(targets))
+            samples.add(sample, person, targets[column], asked.ask_times * targets[column])
             progress.advance(1)
         if detector is not None:
             stored = asked.out / f"landmarks-{sha256_file(asked.detector)[:8]}.jsonl"
@@ -265,7 +282,8 @@ def main() -> None:
     if asked.published:
         result["published"] = {}
         few = SteeringInputs(**{name: part[: asked.published * len(targets)] for name, part in vars(inputs).items()})
-        wide = [point(estimator.facts, targets[index % len(targets)], asked.tolerance) for index in range(len(few))]
+        around = [point(facts, asked.ask_times * target, asked.tolerance) for target in targets]
+        wide = [around[index % len(targets)] for index in range(len(few))]
         for moves in asked.published_moves:
             counts = run_published_rule(
                 generator,
