@@ -44,6 +44,7 @@ class Faces:
 counts = st.lists(st.integers(1, 6), min_size=2, max_size=8)
 
 
+@settings(deadline=None)
 @given(counts)
 def test_exact_pairs_are_all_pairs(numbers):
     faces = Faces(numbers)
@@ -91,6 +92,7 @@ def test_sampled_impostor_pairs_are_uniform_over_all_pairs():
     assert max(abs(count - 3000) for count in tally.values()) < 5 * np.sqrt(3000)
 
 
+@settings(deadline=None)
 @given(counts, st.integers(0, 5))
 def test_image_scores_match_a_loop(numbers, seed):
     faces = Faces(numbers, seed)
@@ -123,7 +125,7 @@ def test_image_scores_are_compared_as_often_as_allowed_and_do_not_depend_on_the_
     np.testing.assert_allclose(part.to_centre, whole.to_centre, atol=1e-6)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.integers(2, 40), st.integers(0, 100), st.sampled_from([-0.2, 0.2, 0.5, 0.9]), st.sampled_from([1, 3, 16, 64]))
 def test_centre_separation_matches_a_loop(count, seed, threshold, block):
     directions = unit(np.random.default_rng(seed).normal(size=(count, 5)))
@@ -165,3 +167,13 @@ def test_vectors_of_a_bank():
 
 def test_a_zero_vector_is_nobody():
     np.testing.assert_array_equal(unit(np.zeros((1, 3), np.float32)), 0)
+
+
+@given(st.integers(2, 40), st.integers(0, 20), st.sampled_from([1, 3, 16, 64]))
+@settings(max_examples=30, deadline=None)
+def test_unique_people_at_other_radii_are_those_at_that_threshold(count, seed, block):
+    directions = unit(np.random.default_rng(seed).normal(size=(count, 3)))
+    found = centre_separation(directions, threshold=0.2, radii=(0.5, 0.9), block=block)
+    for radius in (0.5, 0.9):
+        alone = centre_separation(directions, threshold=radius, block=block)
+        assert found.unique_at[radius] == alone.unique.sum()
