@@ -10,9 +10,9 @@ fitted to the landmarks that the detector finds in the finished picture (`vec2fa
 cosine to the person's vector by the embedder that steering watches; `--judge`, an embedder that took no part, compares
 each picture with the same person's at the target nearest to 0, and with the next person's.
 
-Targets must lie in the range the estimator was validated in, unless `--range LOW HIGH` gives another. `--ask-times F` asks
-the estimator for F times each target; the landmarks are compared with the target all the same, to try a correction of
-the estimator's scale that was measured on other people.
+Targets must lie in the range the estimator was validated in, unless `--range LOW HIGH` gives another. `--ask-times F`
+asks the estimator for F times each target; the landmarks are compared with the target all the same, to try a correction
+of the estimator's scale that was measured on other people.
 
 The directions to jump along are estimated from the bank's last `--direction-people` people, who are not steered.
 `--published N` also runs the published rule (`published_rule.py`) on the first N people, at `--tolerance`.
@@ -44,6 +44,7 @@ from vec2face.identities import IdentityBank
 from vec2face.models.embedders.base import FaceEmbedder
 from vec2face.steering.catalogue import open_estimators
 from vec2face.steering.directions import Directions, estimate_directions
+from vec2face.steering.estimators import digest_of
 from vec2face.steering.inputs import draw_inputs
 from vec2face.steering.optimise import Steering, from_pixels
 from vec2face.steering.samples import SteeredSample, SteeringInputs
@@ -216,9 +217,9 @@ def main() -> None:
     generator = load_generator(asked.weights).eval().requires_grad_(False)
     _, embedder = embedder_of_space(asked.embedder, generator.config.feature_space)
     (estimator,) = open_estimators([ATTRIBUTE], references=asked.estimator)
-    facts = (
-        estimator.facts if asked.range is None else replace(estimator.facts, low=asked.range[0], high=asked.range[1])
-    )
+    facts = estimator.facts
+    if asked.range is not None:
+        facts = replace(facts, low=asked.range[0], high=asked.range[1])
     wanted = [point(facts, asked.ask_times * target, asked.aim) for target in targets]
     bank = IdentityBank.load(asked.bank)
     bank.require_width("the generator", generator.config.feature_dim)
@@ -226,12 +227,9 @@ def main() -> None:
         raise InputError(f"{asked.bank} holds {len(bank)} people; {people + asked.direction_people} are needed.")
     options = SteeringOptions(max_evaluations=asked.cap, batch_size=asked.batch_size, identity_floor=asked.floor)
     known = digest(asked.weights, kind="generator")
-    decisive = {
-        name: value
-        for name, value in vars(asked).items()
-        if name in ("targets", "aim", "seed", "ask_times", "direction_people", "estimator")
-    }
-    samples = Samples(asked.out, {**decisive, "generator": known, "options": options.model_dump(mode="json")})
+    decisive = {name: getattr(asked, name) for name in ("targets", "aim", "ask_times", "seed", "direction_people")}
+    decisive |= {"generator": known, "estimator": digest_of(estimator), "options": options.model_dump(mode="json")}
+    samples = Samples(asked.out, decisive)
 
     directions_file = asked.out / "directions.safetensors"
     if directions_file.is_file():
