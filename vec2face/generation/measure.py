@@ -19,6 +19,7 @@ from vec2face.identities import draw_apart
 from vec2face.progress import ProgressReporter, SilentProgress
 
 BATCHES_PER_SHARD = 2
+IMAGES_EACH = 8  # of a person at most, so that a short run sees many people, whose pictures differ in bytes
 MOST_SHARDS = 64
 SAMPLED = 1000  # identities of the trial sampling
 
@@ -76,7 +77,7 @@ def measure_rates(recipe: GenerateRecipe, *, seconds: float, progress: ProgressR
 def _shortened(recipe: GenerateRecipe) -> GenerateRecipe:
     """Return the recipe with few people, in shards of about two batches."""
     batches = BATCHES_PER_SHARD * recipe.compute.batch_size
-    images = min(recipe.images_per_identity, batches)
+    images = min(recipe.images_per_identity, batches, IMAGES_EACH)
     size = math.ceil(batches / images)
     values: dict[str, object] = {"rendered": None}
     if recipe.identities.sampled_from is not None:
