@@ -121,8 +121,9 @@ def plot_requested(
     edges = np.linspace(float(shown.min()), float(shown.max()) + 1e-6, bars + 1)
     axes.hist(measured, bins=edges.tolist(), density=True, color=GENUINE, alpha=0.62, label="measured")
     if values is not None:
-        outline = {"histtype": "step", "color": IMPOSTOR, "linewidth": 1.8}
-        axes.hist(values, bins=edges.tolist(), density=True, label="asked for", **outline)
+        axes.hist(
+            values, bins=edges.tolist(), density=True, histtype="step", linewidth=1.8, color=IMPOSTOR, label="asked for"
+        )
     elif isinstance(asked, Sequence):
         for number, (low, high) in enumerate(asked):
             ends = (max(low, float(edges[0])), min(high, float(edges[-1])))
