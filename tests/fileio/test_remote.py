@@ -67,6 +67,7 @@ def test_what_is_written_can_be_read_listed_and_removed(folder: RemotePath) -> N
     assert [entry.name for entry in folder.iterdir()] == ["a.json", "shards"]
     assert [str(entry) for entry in folder.glob("*.json")] == [f"{folder}/a.json"]
     assert list(folder.files()) == ["a.json", "shards/0.tar"]
+    assert list(folder.files(depth=1)) == ["a.json"]
     assert folder.is_dir()
     assert (folder / "a.json").is_file()
     assert json.loads((folder / "a.json").read_text()) == {"one": 1}
@@ -204,6 +205,7 @@ def test_a_real_store_keeps_the_same_rules(s3_folder: str, s3_server: "S3Server"
     write_json(folder / "deep" / "b.json", [2])
     assert [entry.name for entry in folder.iterdir()] == ["a.json", "deep"]
     assert list(folder.files()) == ["a.json", "deep/b.json"]
+    assert list(folder.files(depth=1)) == ["a.json"]
     before = (folder / "a.json").stat()
     assert before == folder.files()["a.json"]
     write_json(folder / "a.json", [3])

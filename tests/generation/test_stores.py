@@ -1,5 +1,6 @@
 """Datasets behind URLs: the same files as in a folder, on a real S3 server."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,6 +8,7 @@ import pytest
 
 from tests.generation.conftest import MakeDataset, MakeRecipe, contents
 from vec2face.checkpoints import digest, load_generator
+from vec2face.checkpoints.load import locate
 from vec2face.data.readers import open_reader
 from vec2face.errors import DatasetError, InputError, StorageError, WeightsError
 from vec2face.fileio.mirror import local_folder
@@ -126,3 +128,26 @@ def test_weights_are_read_from_a_store(
     s3_server.put(f"{out.name}/provenance.json", b"{}")  # another version is another copy
     load_generator(str(out))
     assert len([entry for entry in versions.iterdir() if entry.is_dir()]) == 2
+
+
+def test_an_onnx_file_is_read_from_a_store_with_what_stands_beside_it(out: RemotePath, s3_server: "S3Server") -> None:
+    for name in ("net.onnx", "net.contract.json", "net.onnx.data", "other.onnx"):
+        s3_server.put(f"{out.name}/{name}", name.encode())
+    found = locate(f"{out}/net.onnx", kind="embedder")
+    assert found.read_bytes() == b"net.onnx"
+    assert sorted(path.name for path in found.parent.iterdir()) == ["net.contract.json", "net.onnx", "net.onnx.data"]
+    with pytest.raises(WeightsError, match=f"there are no weights at {out}/absent.onnx"):
+        locate(f"{out}/absent.onnx", kind="embedder")
+
+
+def test_archives_are_read_by_a_pattern(
+    out: RemotePath, s3_server: "S3Server", build_dataset: Callable[..., Path], tmp_path: Path
+) -> None:
+    faces = build_dataset(tmp_path / "faces")
+    for tar in (faces / "shards").glob("*.tar"):
+        s3_server.put(f"{out.name}/{tar.name}", tar.read_bytes())
+    reader = open_reader(f"{out}/{{000000..000001}}.tar")
+    assert (len(reader), reader.labelled) == (48, True)
+    assert len(open_reader(f"{out}/000001.tar")) == 16
+    with pytest.raises(InputError, match=f"stands for 3 files, but there is no {out}/000002.tar"):
+        open_reader(f"{out}/{{000000..000002}}.tar")

@@ -1,4 +1,4 @@
-"""From a reference to a network: a registry name, a folder, an ONNX file or a hub id."""
+"""From a reference to a network: a registry name, a folder, an ONNX file, the URL of one, or a hub id."""
 
 import json
 import re
@@ -20,6 +20,9 @@ from vec2face.config.model_card import FILE_NAME as CARD_NAME
 from vec2face.contracts import InputContract
 from vec2face.errors import ContractError, WeightsError
 from vec2face.fileio.atomic import fingerprint, sha256_file
+from vec2face.fileio.location import parse_location
+from vec2face.fileio.mirror import local_version
+from vec2face.fileio.remote import RemotePath
 from vec2face.models.embedders.base import FaceEmbedder
 from vec2face.models.embedders.onnx import OnnxEmbedder, external_files
 from vec2face.models.estimators.network import AttributeNetwork
@@ -38,6 +41,7 @@ EMBEDDED_NAMES: dict[Kind, str] = {
 }
 
 _HUB_ID = re.compile(r"(?P<id>[\w][\w.-]*/[\w][\w.-]*)(@(?P<revision>[\w.-]+))?")
+_FOLDER_FILES = (CONFIG_NAME, WEIGHTS_NAME, PROVENANCE_NAME, CARD_NAME, OPERATING_POINTS_NAME)
 _RAW_CHECKPOINTS = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
 
 
@@ -45,7 +49,8 @@ def load_generator(ref: str) -> Vec2FaceGenerator:
     """Load a generator.
 
     Args:
-        ref: `embedded`, a registry name, a folder written by `save_pretrained`, or a hub id `owner/name[@revision]`.
+        ref: `embedded`, a registry name, a folder written by `save_pretrained`, its URL (s3://...), or a hub id
+            `owner/name[@revision]`.
 
     Returns:
         The generator in eval mode, on the CPU, in float32.
@@ -118,7 +123,11 @@ def locate(ref: str, *, kind: NetworkKind) -> Path:
     name = EMBEDDED_NAMES.get(kind, ref) if ref == EMBEDDED else ref
     if name in ENTRIES:
         return _locate_entry(ENTRIES[name], kind)
-    path = Path(ref).expanduser()
+    place = parse_location(ref)
+    if not isinstance(place, Path):
+        path = _fetch(place)
+        return path if path.is_dir() else _locate_file(path, kind)
+    path = place.expanduser()
     if path.is_dir():
         return path
     if path.is_file():
@@ -126,8 +135,7 @@ def locate(ref: str, *, kind: NetworkKind) -> Path:
     hub = _HUB_ID.fullmatch(ref)
     if hub:
         try:
-            files = [CONFIG_NAME, WEIGHTS_NAME, PROVENANCE_NAME, CARD_NAME, OPERATING_POINTS_NAME]
-            return download_folder(hub["id"], hub["revision"], files)
+            return download_folder(hub["id"], hub["revision"], list(_FOLDER_FILES))
         except WeightsError as error:
             raise WeightsError(f"there is no local folder {ref}, and {error}") from None
     known = [EMBEDDED] if kind in EMBEDDED_NAMES else []
@@ -136,6 +144,22 @@ def locate(ref: str, *, kind: NetworkKind) -> Path:
         f"there are no {kind} weights {ref!r}: it is no file or folder, no hub id (owner/name), and none of the known "
         f"names: {', '.join(known)}."
     )
+
+
+def _fetch(place: RemotePath) -> Path:
+    """Return a local copy, kept by the digests that the store states, of a network's folder or an ONNX file."""
+    folder = place.parent if place.suffix == ".onnx" else place
+    # An ONNX file may have its contract and its data beside it, under names that begin with its own.
+    own = place.name.removesuffix(place.suffix) if place.suffix == ".onnx" else None
+    files = {
+        name: stat
+        for name, stat in folder.files(depth=1).items()
+        if (name in _FOLDER_FILES if own is None else name.startswith(own))
+    }
+    if not files or (own is not None and place.name not in files):
+        raise WeightsError(f"there are no weights at {place}; it must be a network's folder or an .onnx file.")
+    copy = local_version(folder, files)
+    return copy if own is None else copy / place.name
 
 
 def _locate_entry(entry: WeightsEntry, kind: NetworkKind) -> Path:

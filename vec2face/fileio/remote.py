@@ -152,11 +152,15 @@ class RemotePath:
         """What stands in the folder under names of this pattern, by name. Raises `StorageError`."""
         return (entry for entry in self.iterdir() if fnmatch.fnmatchcase(entry.name, pattern))
 
-    def files(self) -> dict[str, RemoteStat]:
-        """Every file at any depth, by its path relative to this folder. Raises `StorageError`."""
+    def files(self, *, depth: int | None = None) -> dict[str, RemoteStat]:
+        """Every file by its path relative to this folder, at any depth or up to `depth`. Raises `StorageError`."""
 
         def found(store: Any, place: str) -> dict[str, RemoteStat]:
-            infos = {name: info for name, info in store.find(place, detail=True).items() if not name.endswith("/")}
+            infos = {
+                name: info
+                for name, info in store.find(place, maxdepth=depth, detail=True).items()
+                if not name.endswith("/")
+            }
             return {name.removeprefix(place.rstrip("/") + "/"): RemoteStat.of(info) for name, info in infos.items()}
 
         try:

@@ -79,7 +79,7 @@ def _open_url(place: Location, people: People) -> FaceReader:
     if "{" in place.url:
         # The names of one pattern lie in one folder; other files there are not fetched.
         folder, names = place.parent, [RemotePath(url).name for url in _expand(place.url)]
-        there = folder.files()
+        there = folder.files(depth=1)
         if missing := next((name for name in names if name not in there), None):
             raise InputError(f"{place} stands for {len(names)} files, but there is no {folder / missing}.")
         copy = local_version(folder, {name: there[name] for name in names})
