@@ -10,7 +10,7 @@ from torch.distributions import Normal, kl_divergence
 
 from vec2face.data.facepack import FacePack
 from vec2face.models.generator import Vec2FaceGenerator
-from vec2face.training.appearance import divergence_loss, draw_appearance, fit_appearance
+from vec2face.training.appearance import AWAY_FROM_PADDED, divergence_loss, draw_appearance, fit_appearance
 from vec2face.training.batches import read_batch
 
 
@@ -72,3 +72,26 @@ def test_the_fitted_distribution_is_that_of_the_codes_of_training_faces(pack: Pa
     expected = np.cov(means.numpy(), rowvar=False) + np.diag(variances.mean(0).numpy())
     found = (network.appearance.factor @ network.appearance.factor.T).double().numpy()
     assert np.allclose(found, expected, atol=1e-4)
+
+
+def test_drawn_looks_keep_away_from_those_of_padded_crops(pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    options = {"widths": (16, 12, 8, 8), "depths": (1, 1, 1, 1)}
+    network = Vec2FaceGenerator.from_size(
+        "small", feature_dim=8, width=16, latent_channels=16, decoder_options=options, appearance_dim=3
+    ).eval()
+    faces = FacePack.load(pack)
+    rows = np.flatnonzero(~faces.holdout)
+    padded = rows[: len(rows) // 2]
+    whole = np.setdiff1d(rows, padded)
+    monkeypatch.setattr("vec2face.training.appearance.FEWEST_WHOLE", 1)
+    monkeypatch.setattr(FacePack, "whole", property(lambda self: np.isin(np.arange(len(self.images)), whole)))
+    fit_appearance(network, faces)
+
+    def mean_code(chosen: np.ndarray) -> torch.Tensor:
+        images = torch.cat([read_batch(faces, chosen, np.full(len(chosen), side)).images for side in (False, True)])
+        with torch.no_grad():
+            return network.encode_appearance(images, torch.ones(len(images), 1, 112, 112))[0].double().mean(0)
+
+    expected = mean_code(whole) + AWAY_FROM_PADDED * (mean_code(whole) - mean_code(padded))
+    assert torch.allclose(network.appearance.mean.double(), expected, atol=1e-5)
