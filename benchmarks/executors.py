@@ -107,6 +107,8 @@ def main(
 def _on_ray(recipe: GenerateRecipe, workers: Sequence[int], rounds: int) -> dict[int, float]:
     """Measure on one cluster of this machine, so that starting Ray is no part of a run."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # As local processes have it, so that the two compare.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     import ray
 
     from vec2face.config.cluster import RayOptions

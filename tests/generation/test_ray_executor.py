@@ -29,6 +29,8 @@ def cluster() -> Iterator[None]:
     ray = pytest.importorskip("ray", reason="Ray is not installed (the extra named ray)")
     before = signal.getsignal(signal.SIGTERM)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Else its workers starve behind whatever else a busy machine does.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=128 << 20)
     signal.signal(signal.SIGTERM, before)
     yield
