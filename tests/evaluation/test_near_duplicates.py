@@ -5,8 +5,15 @@ import pytest
 
 from vec2face.evaluation import perceptual_hash
 from vec2face.evaluation.embeddings import EmbeddedImages
-from vec2face.evaluation.near_duplicates import NEAR_BITS, NEAR_COSINE, find_near_duplicates
-from vec2face.evaluation.perceptual_hash import close_pairs, distances, hash_images
+from vec2face.evaluation.near_duplicates import NEAR_BITS, NEAR_COSINE, NEAR_THUMBNAIL, find_near_duplicates
+from vec2face.evaluation.perceptual_hash import (
+    close_pairs,
+    distances,
+    hash_images,
+    thumbnail_distances,
+    thumbnails,
+)
+from vec2face.evaluation.traits import Traits
 from vec2face.fileio.images import decode_image, encode_image
 from vec2face.progress import SilentProgress
 
@@ -64,18 +71,26 @@ def test_close_pairs_are_those_of_all_comparisons(monkeypatch, bfloat16):
     assert (20, 44, 0) in pairs
 
 
-def test_a_pair_needs_both_a_near_hash_and_a_near_embedding(pictures):
+def traits_of(pictures, **changed):
     plain, mirrored = hash_images(pictures)
-    plain[5], plain[7], plain[9] = plain[1], plain[2] ^ np.uint64(1), plain[3]
+    given = {"hashes": plain, "mirrored": mirrored, "thumbnails": thumbnails(pictures)}
+    return Traits(**given | changed, values={}, units={}, errors={}, misjudged={})
+
+
+def test_a_pair_needs_a_near_hash_a_near_thumbnail_and_a_near_embedding(pictures):
+    again = {5: recoded(pictures[1], 30), 7: pictures[2][:, ::-1], 9: pictures[3]}
+    again[11] = np.clip(pictures[4].astype(int) + (np.arange(112) < 56)[:, None, None] * 60, 0, 255)  # another light
+    for place, picture in again.items():
+        pictures[place] = picture
     vectors = np.eye(12, 16, dtype=np.float32)
-    vectors[5], vectors[7] = vectors[1] * 2, vectors[2] + 0.1 * vectors[3]  # 9 shares the hash of 3 alone
+    vectors[5], vectors[7], vectors[11] = vectors[1] * 2, vectors[2] + 0.1 * vectors[3], vectors[4]
     labels = np.array([0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 2, 2], np.int32)
     embedded = EmbeddedImages(vectors, np.arange(12), labels, np.arange(12), np.zeros(12), np.zeros(12, np.int64))
-    found = find_near_duplicates(embedded, plain, mirrored, progress=SilentProgress())
-    assert list(zip(found.first.tolist(), found.second.tolist(), found.bits.tolist(), strict=True)) == [
-        (1, 5, 0),
-        (2, 7, 1),
-    ]
+    hashes, _ = hash_images(pictures)
+    hashes[11] = hashes[4]
+    found = find_near_duplicates(embedded, traits_of(pictures, hashes=hashes), progress=SilentProgress())
+    pairs = set(zip(found.first.tolist(), found.second.tolist(), strict=True))
+    assert pairs == {(1, 5), (2, 7)}  # 9 has another embedding, 11 another light
     assert found.across.tolist() == [True, True]
     assert np.flatnonzero(found.surplus).tolist() == [5, 7]
     assert (found.cosine >= NEAR_COSINE).all()
@@ -87,6 +102,15 @@ def test_without_pairs_there_is_nothing(pictures):
     embedded = EmbeddedImages(
         np.eye(12, dtype=np.float32), np.arange(12), np.arange(12), np.arange(12), np.zeros(12), np.zeros(12, np.int64)
     )
-    found = find_near_duplicates(embedded, *hash_images(pictures), progress=SilentProgress())
+    found = find_near_duplicates(embedded, traits_of(pictures), progress=SilentProgress())
     assert found.facts()["pairs"] == 0
     assert len(found.first) == 0
+
+
+def test_thumbnails_forgive_brightness_and_mirroring_and_nothing_else(pictures):
+    small = thumbnails(pictures)
+    assert thumbnail_distances(small, thumbnails(np.ascontiguousarray(pictures[:, :, ::-1]))).max() < 1e-9
+    darker = (small * 0.5 + 20).astype(np.uint8)
+    assert thumbnail_distances(small, np.clip(small.astype(int) + 9, 0, 255).astype(np.uint8)).max() < 3
+    assert thumbnail_distances(small, darker).min() > NEAR_THUMBNAIL
+    assert thumbnail_distances(small[:-1], small[1:]).min() > NEAR_THUMBNAIL

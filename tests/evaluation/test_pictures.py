@@ -19,6 +19,7 @@ def traits(units=None, errors=None, misjudged=None, **values):
     return Traits(
         none,
         none,
+        np.zeros((count, 8, 8, 3), np.uint8),
         {name: np.array(column, np.float32) for name, column in values.items()},
         {name: (units or {}).get(name, "units") for name in values},
         {name: (errors or {}).get(name) for name in values},

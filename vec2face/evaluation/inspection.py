@@ -181,7 +181,7 @@ def inspect(
         device=options.device,
         progress=progress,
     ).of(measurement.embedded.rows)
-    duplicates = find_near_duplicates(measurement.embedded, traits.hashes, traits.mirrored, progress=progress)
+    duplicates = find_near_duplicates(measurement.embedded, traits, progress=progress)
     mixed = find_mixed(measurement.embedded.gather, measurement.people, threshold=measurement.threshold)
     poor = poor_pictures(traits)
     leaks, real = [], []

@@ -1,7 +1,8 @@
-"""Pictures that a dataset holds twice, or nearly: near perceptual hashes and near embeddings, both.
+"""Pictures that a dataset holds twice, or nearly: near perceptual hashes, thumbnails and embeddings, all three.
 
-Either alone is too coarse. Aligned faces resemble each other in their low frequencies, and two photographs of a person
-may be close for a recogniser; the same picture, recompressed, resized, relit a little or mirrored, is close for both.
+Each alone is too coarse. Aligned faces resemble each other in their low frequencies, a person's pictures may differ in
+light and colour alone, and two photographs of a person may be close for a recogniser. The same picture, recompressed,
+resized, a little brighter or mirrored, is close for all.
 """
 
 from dataclasses import dataclass
@@ -12,13 +13,16 @@ from numpy.typing import NDArray
 
 from vec2face.evaluation.cross_search import cosines_of_pairs
 from vec2face.evaluation.embeddings import EmbeddedImages
-from vec2face.evaluation.perceptual_hash import BITS, Hashes, close_pairs
+from vec2face.evaluation.perceptual_hash import BITS, close_pairs, thumbnail_distances
+from vec2face.evaluation.traits import Traits
 from vec2face.progress import ProgressReporter
 
 # Conventions: two photographs of LFW differ in 28 of 64 bits (median of 44,850 pairs of 300 images, none in 8 or
 # fewer); the same one as JPEG of quality 20 in up to 4, at a cosine of 0.86 or more by the embedded recogniser.
+# Thumbnails of the same picture at 0.8 of its brightness differ by up to 14 grey levels, at JPEG quality 20 by 3.
 NEAR_BITS = 8
 NEAR_COSINE = 0.8
+NEAR_THUMBNAIL = 14.0
 LISTED = 16
 _MOST_KEPT = 100_000  # pairs held in memory; all are counted
 _PAIRS = 65_536
@@ -54,6 +58,7 @@ class NearDuplicates:
             "bits": NEAR_BITS,
             "of_bits": BITS,
             "cosine": NEAR_COSINE,
+            "thumbnail": NEAR_THUMBNAIL,
             "pairs": self.count,
             "pairs_across_identities": self.count_across,
             "images": int(self.images.sum()),
@@ -61,26 +66,25 @@ class NearDuplicates:
         }
 
 
-def find_near_duplicates(
-    embedded: EmbeddedImages, hashes: Hashes, mirrored: Hashes, *, progress: ProgressReporter
-) -> NearDuplicates:
+def find_near_duplicates(embedded: EmbeddedImages, traits: Traits, *, progress: ProgressReporter) -> NearDuplicates:
     """Compare all measured images with each other, exactly.
 
     Args:
         embedded: the images, M of them.
-        hashes, mirrored: (M,) of the same images; see `hash_images`.
+        traits: of the same images.
         progress: receives the stage.
     """
     progress.begin("looking for near duplicates", total=len(embedded), unit="images")
     images, surplus = np.zeros(len(embedded), bool), np.zeros(len(embedded), bool)
     kept: list[NDArray] = []
     count = across = held = 0
-    for first, second, bits in close_pairs(hashes, mirrored, bits=NEAR_BITS, on_rows=progress.advance):
+    for first, second, bits in close_pairs(traits.hashes, traits.mirrored, bits=NEAR_BITS, on_rows=progress.advance):
         for start in range(0, len(first), _PAIRS):
             block = slice(start, start + _PAIRS)
             a, b = first[block], second[block]
             cosines = cosines_of_pairs(embedded.gather(a), embedded.gather(b))
-            near = cosines >= NEAR_COSINE
+            apart = thumbnail_distances(traits.thumbnails[a], traits.thumbnails[b])
+            near = (cosines >= NEAR_COSINE) & (apart <= NEAR_THUMBNAIL)
             a, b, cosines, differing = a[near], b[near], cosines[near], bits[block][near]
             other = embedded.identity[a] != embedded.identity[b]
             images[a], images[b], surplus[b] = True, True, True

@@ -15,6 +15,7 @@ from vec2face.identities.coarse import CoarseUnits
 from vec2face.identities.cosine import unit_rows
 
 BITS = 64
+THUMBNAIL = 8
 _SIDE, _FREQUENCIES = 32, slice(1, 9)
 _ROWS, _COLUMNS = 1024, 8192
 
@@ -30,6 +31,27 @@ def hash_images(pixels: NDArray[np.uint8]) -> tuple[Hashes, Hashes]:
         plain.append(_bits(small))
         mirrored.append(_bits(np.ascontiguousarray(small[:, ::-1])))
     return _packed(plain), _packed(mirrored)
+
+
+def thumbnails(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Shrink pictures (N, H, W, 3) to (N, 8, 8, 3): what is left of light and colour."""
+    shrunk = [cv2.resize(picture, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA) for picture in pixels]
+    return np.array(shrunk, np.uint8).reshape(-1, THUMBNAIL, THUMBNAIL, 3)
+
+
+def thumbnail_distances(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Root mean square difference of thumbnails (P, 8, 8, 3), grey levels, after the mean difference is taken off.
+
+    Of a pair, the smaller of the two distances with and without mirroring one.
+    """
+    a, b = first.astype(np.float64), second.astype(np.float64)
+    found = []
+    for side in (a, a[:, :, ::-1]):
+        difference = side - b
+        difference -= difference.mean(axis=(1, 2, 3), keepdims=True)
+        found.append(np.sqrt(np.square(difference).mean(axis=(1, 2, 3))))
+    smaller: NDArray[np.float64] = np.minimum(*found)
+    return smaller
 
 
 def distances(first: Hashes, second: Hashes) -> NDArray[np.int64]:

@@ -4,7 +4,7 @@ Kept in the report's cache like the embeddings, so that a stopped audit goes on.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vec2face.evaluation.dataset import ImageRecord
 from vec2face.evaluation.face_sets import AuditedSet
-from vec2face.evaluation.perceptual_hash import Hashes, hash_images
+from vec2face.evaluation.perceptual_hash import THUMBNAIL, Hashes, hash_images, thumbnails
 from vec2face.evaluation.row_cache import Pixels, RowCache, Rows
 from vec2face.fileio.atomic import fingerprint
 from vec2face.progress import ProgressReporter
@@ -29,6 +29,7 @@ class Traits:
 
     Attributes:
         hashes, mirrored: (N,) uint64; see `perceptual_hash.hash_images`.
+        thumbnails: (N, 8, 8, 3) uint8.
         values: attribute -> (N,) float32, in its unit.
         units: attribute -> unit.
         errors: attribute -> mean absolute error on held-out faces in that unit; None where it is exact by definition.
@@ -38,6 +39,7 @@ class Traits:
 
     hashes: Hashes
     mirrored: Hashes
+    thumbnails: NDArray[np.uint8]
     values: Mapping[str, NDArray[np.float32]]
     units: Mapping[str, str]
     errors: Mapping[str, float | None]
@@ -46,7 +48,13 @@ class Traits:
     def of(self, rows: NDArray[np.integer]) -> "Traits":
         """The traits of some images, in the order given."""
         values = {name: column[rows] for name, column in self.values.items()}
-        return Traits(self.hashes[rows], self.mirrored[rows], values, self.units, self.errors, self.misjudged)
+        return replace(
+            self,
+            hashes=self.hashes[rows],
+            mirrored=self.mirrored[rows],
+            thumbnails=self.thumbnails[rows],
+            values=values,
+        )
 
 
 def measure_traits(
@@ -80,7 +88,9 @@ def measure_traits(
     for network in {id(network): network for one in estimators for network in one.networks}.values():
         network.to(device).eval()
     names = [one.facts.name for one in estimators]
-    kind = np.dtype([("hash", "<u8"), ("mirrored", "<u8"), ("values", "<f4", (len(names),))])
+    shape = (THUMBNAIL, THUMBNAIL, 3)
+    fields = [("hash", "<u8"), ("mirrored", "<u8"), ("thumbnail", "u1", shape), ("values", "<f4", (len(names),))]
+    kind = np.dtype(fields)
     settings = {"traits": [[one.facts.name, one.facts.unit] for one in estimators], "identity": identity}
     cache = RowCache(
         source.report_folder / "cache" / f"traits-{fingerprint(settings)[:16]}",
@@ -92,6 +102,7 @@ def measure_traits(
     def compute(records: list[ImageRecord], pixels: Pixels) -> Rows:
         rows = np.zeros(len(records), kind)
         rows["hash"], rows["mirrored"] = hash_images(pixels)
+        rows["thumbnail"] = thumbnails(pixels)
         images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div(127.5).sub(1.0).to(device)
         with torch.inference_mode():
             for column, one in enumerate(estimators):
@@ -103,6 +114,7 @@ def measure_traits(
     return Traits(
         hashes=np.ascontiguousarray(table["hash"]),
         mirrored=np.ascontiguousarray(table["mirrored"]),
+        thumbnails=np.ascontiguousarray(table["thumbnail"]),
         values={name: np.ascontiguousarray(table["values"][:, column]) for column, name in enumerate(names)},
         units={one.facts.name: one.facts.unit for one in estimators},
         errors={one.facts.name: one.facts.error for one in estimators},
