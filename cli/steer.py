@@ -38,7 +38,7 @@ def _shortcuts(command: click.decorators.FC) -> click.decorators.FC:
 @click.option("--embedder", metavar="REF", help="Embedder that watches identity, where the generator's is not known.")
 @click.option("--target", "targets", multiple=True, metavar="NAME=TARGET", help="Ask this of an attribute; repeatable.")
 @_shortcuts
-@click.option("--estimator", "estimators", multiple=True, metavar="REF", help="module:attribute, or a probe's folder.")
+@click.option("--estimator", "estimators", multiple=True, metavar="REF", help="Weights, folder or module:attribute.")
 @click.option("--directions", type=FILE, help="Jump first along these, of `attributes directions`.")
 @click.option("--out", type=FILE, required=True, help="Folder for pictures, table and sheet: new or empty.")
 @click.option("--identities", "count", type=COUNT, help="How many of the people, the first ones; all by default.")
@@ -92,7 +92,8 @@ def steer(
 
     TARGET is 30 (within the attribute's tolerance), 30+-2, >=30, <=30 or 20..40, in the attribute's unit. Every sample
     ends as converged, capped (the passes ran out) or rejected (identity lost, or a value that is not finite), with its
-    best picture. brightness, contrast and sharpness need nothing; yaw, pitch, roll and quality need published weights.
+    best picture. Every attribute can be measured without a download; --estimator sixdrepnet or magface-r100-glint360k
+    takes the published network, once it is pulled.
 
     \b
     Examples:

@@ -29,7 +29,7 @@ def test_entries_are_consistent() -> None:
             assert (entry.format == AS_IS) != entry.holds_network
         if entry.format != AS_IS:
             assert FORMATS[entry.format].kind == entry.kind
-        assert (entry.contract is not None) == (entry.kind in ("embedder", "pose"))
+        assert (entry.contract is not None) == (entry.kind in ("embedder", "estimator", "pose"))
     assert len(places) == sum(entry.tier == "published" for entry in ENTRIES.values())
 
 

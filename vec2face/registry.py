@@ -8,7 +8,7 @@ from vec2face.contracts import InputContract
 from vec2face.errors import WeightsError
 from vec2face.home import home_folder
 
-Kind = Literal["generator", "embedder", "pose", "identities", "dataset"]
+Kind = Literal["generator", "embedder", "estimator", "pose", "identities", "dataset"]
 Tier = Literal["embedded", "published"]
 
 # The checkpoint formats that can be imported and exported, and where such files come from; see `checkpoints.formats`.
@@ -79,7 +79,7 @@ class WeightsEntry:
     @property
     def holds_network(self) -> bool:
         """Whether it is a network's folder (a published one is converted to it by the pull)."""
-        return self.kind in ("generator", "embedder", "pose")
+        return self.kind in ("generator", "embedder", "estimator", "pose")
 
 
 def cache_folder() -> Path:
@@ -160,6 +160,13 @@ def _file(
 _ALL = (
     _embedded("embedded-generator", "generator", "weights/generator", "small generator for CPUs, no download"),
     _embedded("embedded-embedder", "embedder", "weights/embedder", "small embedder for CPUs", _ARCFACE_PIXELS),
+    _embedded(
+        "embedded-estimators",
+        "estimator",
+        "weights/estimators",
+        "yaw, pitch, roll, age and quality of a face, for CPUs",
+        _ARCFACE_PIXELS,
+    ),
     _embedded("embedded-identities", "identities", "weights/identities", "statistics to sample identity vectors from"),
     WeightsEntry(
         name="vec2face-base",

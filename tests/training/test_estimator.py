@@ -41,8 +41,8 @@ def recipe(*attributes: dict[str, Any], steps: int = 3, batch: int = 8, **more: 
             "ema_half_life_images": 20,
         },
         "attributes": list(attributes),
-        "widths": [4, 8, 8, 8],
-        "depths": [0, 0, 0, 0],
+        "stage_widths": [4, 8, 8, 8],
+        "stage_depths": [0, 0, 0, 0],
         **more,
     }
     return parse(EstimatorRecipe, values, where="test")
@@ -188,7 +188,7 @@ def test_recipes_that_contradict_themselves_are_refused() -> None:
         recipe()
     with pytest.raises(ConfigError, match="the attribute quality is there twice"):
         recipe({"name": "quality", "unit": "points"}, degraded={"count": 8})
-    with pytest.raises(ConfigError, match="widths has 1 entries and depths 4"):
-        recipe(LIGHT, widths=[4])
+    with pytest.raises(ConfigError, match="stage_widths has 1 entries and stage_depths 4"):
+        recipe(LIGHT, stage_widths=[4])
     with pytest.raises(ConfigError, match="at least a batch's share"):
         recipe(degraded={"count": 1}, batch=64)

@@ -8,11 +8,13 @@ import yaml
 from click.testing import CliRunner
 
 from vec2face.checkpoints import load_embedder
+from vec2face.config.estimators import EstimatorRecipe
 from vec2face.config.library import load_recipe
 from vec2face.config.training import EmbedderRecipe, GeneratorRecipe, PackRecipe
-from vec2face.data.facepack import build_pack
+from vec2face.data.facepack import FacePack, build_pack
 from vec2face.models.embedders.compact import CompactEmbedder
 from vec2face.models.generator import Vec2FaceGenerator
+from vec2face.steering.catalogue import open_estimators
 from vec2face.training.embedder import train_embedder
 from vec2face.training.generator import train_generator
 from vec2face_cli.main import cli
@@ -31,7 +33,7 @@ def drawn_pack(tmp_path: Path) -> Path:
     return tmp_path / "pack"
 
 
-def few_steps(recipe: EmbedderRecipe | GeneratorRecipe, file: Path) -> Path:
+def few_steps(recipe: EmbedderRecipe | EstimatorRecipe | GeneratorRecipe, file: Path) -> Path:
     """Write the shipped recipe for a few small steps, with all of its losses from the first image."""
     values = recipe.model_dump(mode="json", exclude_unset=True)
     values["schedule"] |= {"images": STEPS * 4, "batch_size": 4, "warmup_images": 0}
@@ -91,6 +93,19 @@ def test_the_tiny_generator_stops_and_goes_on(drawn_pack: Path, tmp_path: Path) 
     assert journal_steps(out) == [1, 2, 3]
     assert Vec2FaceGenerator.from_pretrained(out / "generator").config.feature_dim == embedder.dim
     assert (out / "previews" / "step_0000003.png").is_file()
+
+
+def test_the_tiny_estimator_is_trained_and_measures(drawn_pack: Path, tmp_path: Path) -> None:
+    file, out = few_steps(load_recipe("tiny", EstimatorRecipe), tmp_path / "tiny.yaml"), tmp_path / "run"
+    names = FacePack.load(drawn_pack).names
+    (tmp_path / "labels.csv").write_text("key,value\n" + "".join(f"{one},{n % 7}\n" for n, one in enumerate(names)))
+    given = ["--data", str(drawn_pack), "--labels", str(tmp_path / "labels.csv"), "--out", str(out), "--device", "cpu"]
+    output = go_on("estimator", str(file), *given)
+    assert "12 images seen" in output
+    assert "| **value** |" in output
+    assert journal_steps(out) == [1, 2, 3]
+    (made,) = open_estimators(["value"], references=[str(out / "estimator")])
+    assert (made.facts.unit, made.facts.tolerance) == ("units", made.facts.error)
 
 
 def test_a_device_that_is_absent_ends_the_command_before_any_work(

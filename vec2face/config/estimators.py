@@ -66,10 +66,12 @@ class EstimatorRecipe(TrainingRecipe):
         0.06, description="share of the faces without a known person that is kept to measure on"
     )
     apart: float = Field(0.5, gt=-1, le=1, description="largest cosine, by the pack's features, to a held-out face")
-    widths: tuple[Count, ...] = Field(
+    stage_widths: tuple[Count, ...] = Field(
         (16, 32, 64, 128), min_length=1, description="channels at 48, 24, 12 and 6 pixels"
     )
-    depths: tuple[Annotated[int, Field(ge=0)], ...] = Field((0, 0, 2, 1), description="residual blocks at each of them")
+    stage_depths: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        (0, 0, 2, 1), description="residual blocks at each of them"
+    )
     shift_pixels: float = Field(2.0, ge=0, description="augmentation: largest translation, pixels")
     zoom: float = Field(0.04, ge=0, lt=1, description="augmentation: largest relative change of scale")
     turn_degrees: float = Field(10.0, ge=0, le=45, description="augmentation: largest rotation, degrees")
@@ -87,8 +89,10 @@ class EstimatorRecipe(TrainingRecipe):
 
     @model_validator(mode="after")
     def _sizes_agree(self) -> "EstimatorRecipe":
-        if len(self.widths) != len(self.depths):
-            raise ValueError(f"widths has {len(self.widths)} entries and depths {len(self.depths)}")
+        if len(self.stage_widths) != len(self.stage_depths):
+            raise ValueError(
+                f"stage_widths has {len(self.stage_widths)} entries and stage_depths {len(self.stage_depths)}"
+            )
         return self
 
     @model_validator(mode="after")

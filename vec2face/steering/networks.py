@@ -1,12 +1,13 @@
-"""Estimators that are networks of the published tier: head pose by 6DRepNet, quality by the length of an embedding."""
+"""Estimators that are networks: the embedded ones, 6DRepNet's head pose, and quality by the length of an embedding."""
 
 from typing import Literal
 
 from torch import Tensor, nn
 
-from vec2face.checkpoints import load_embedder, load_pose_estimator
+from vec2face.checkpoints import load_embedder, load_estimators, load_pose_estimator
 from vec2face.errors import ContractError
 from vec2face.models.embedders.base import FaceEmbedder
+from vec2face.models.estimators.network import AttributeNetwork
 from vec2face.models.pose.sixdrepnet import SixDRepNet
 from vec2face.steering.estimators import AttributeEstimator, SharedNetwork
 from vec2face.steering.targets import AttributeFacts
@@ -25,6 +26,25 @@ _ANGLES: dict[Angle, AttributeFacts] = {
 }
 # MagFace (arXiv 2103.06627) spreads the length of its embeddings over 10 to 110.
 _QUALITY = AttributeFacts("quality", "length of the embedding", 10.0, 110.0, tolerance=1.0)
+
+
+class NetworkAttribute(AttributeEstimator):
+    """One output of an `AttributeNetwork`.
+
+    Args:
+        column: which one.
+        network: the network of all of them; what is known of the attribute stands in it.
+        values: the network's `estimate`, shared among its attributes so that it runs once.
+    """
+
+    def __init__(self, column: int, *, network: AttributeNetwork, values: SharedNetwork) -> None:
+        known = network.attributes[column]
+        self.facts = AttributeFacts(known.name, known.unit, known.low, known.high, known.tolerance, known.error)
+        self.networks = (network,)
+        self._column, self._values = column, values
+
+    def estimate(self, images: Tensor) -> Tensor:
+        return self._values(images)[:, self._column]
 
 
 class PoseAngle(AttributeEstimator):
@@ -70,13 +90,20 @@ class FeatureNorm(AttributeEstimator):
         return self._embed(images).norm(dim=1)
 
 
-def open_pose(angles: list[Angle]) -> list[AttributeEstimator]:
-    """Load the pose network once for all angles named. Raises `WeightsError` where it is not pulled."""
-    network = load_pose_estimator(POSE_WEIGHTS)
+def open_network(ref: str) -> list[AttributeEstimator]:
+    """Load an `AttributeNetwork`, and return an estimator for each of its outputs. Raises `WeightsError`."""
+    network = load_estimators(ref)
     shared = SharedNetwork(network.estimate)
-    return [PoseAngle(angle, network=network, angles=shared) for angle in angles]
+    return [NetworkAttribute(column, network=network, values=shared) for column in range(len(network.attributes))]
 
 
-def open_quality() -> AttributeEstimator:
-    """Load the quality embedder. Raises `WeightsError` where it is not pulled."""
-    return FeatureNorm(load_embedder(QUALITY_WEIGHTS))
+def open_pose(ref: str = POSE_WEIGHTS) -> list[AttributeEstimator]:
+    """Load the published pose network, and return an estimator for each angle. Raises `WeightsError`."""
+    network = load_pose_estimator(ref)
+    shared = SharedNetwork(network.estimate)
+    return [PoseAngle(angle, network=network, angles=shared) for angle in _COLUMNS]
+
+
+def open_quality(ref: str = QUALITY_WEIGHTS) -> list[AttributeEstimator]:
+    """Load the published quality embedder, and return its estimator alone. Raises `WeightsError`."""
+    return [FeatureNorm(load_embedder(ref))]

@@ -87,8 +87,8 @@ def train_estimator(
     model = AttributeNetwork(
         name=recipe.name,
         attributes=[one.model_dump() for one in attributes],
-        widths=recipe.widths,
-        depths=recipe.depths,
+        widths=recipe.stage_widths,
+        depths=recipe.stage_depths,
     )
     model.to(device=processes.device, memory_format=torch.channels_last)
     facts = {**faces.facts, "labels": sha256_file(labels) if labels is not None else None}
