@@ -112,7 +112,7 @@ def test_an_estimator_that_gives_nan_for_all_ends_with_a_sentence(
     ("arguments", "sentence"),
     [
         ((), "ask for something: --target NAME=TARGET"),
-        (("--target", "hair=3"), "there is no attribute 'hair'; known: brightness, contrast,"),
+        (("--target", "hair=3"), "there is no attribute 'hair'; known: age, brightness, contrast,"),
         (
             ("--brightness", "300"),
             "brightness 300 lies outside the range in which it was validated, 0 to 255 grey levels",
