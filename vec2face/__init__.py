@@ -4,4 +4,4 @@ Method: "Vec2Face: Scaling Face Dataset Generation with Loosely Constrained Vect
 Importing this package loads neither torch nor any other heavy library; import the subpackage you need.
 """
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
