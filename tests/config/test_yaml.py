@@ -12,9 +12,7 @@ from vec2face.errors import ConfigError
 def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("attributes:\n  yaw: 30\n  age: 20\n  yaw: -30\n")
-    with pytest.raises(
-        ConfigError, match="the key 'yaw' stands twice; keep one .*line 4"
-    ):
+    with pytest.raises(ConfigError, match=r"the key 'yaw' stands twice; keep one .*line 4"):
         read_yaml(path)
     path.write_text("base: &b {yaw: 30}\nattributes:\n  <<: *b\n  yaw: -30\n")
     assert read_yaml(path)["attributes"] == {"yaw": -30}

@@ -37,8 +37,8 @@ def shake(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     kernel = np.zeros((side, side), np.float32)
     kernel[side // 2, :] = np.clip(length / 2 + 0.5 - np.abs(np.arange(side) - side // 2), 0, 1)
     turn = cv2.getRotationMatrix2D((side // 2, side // 2), angle, 1.0)
-    kernel = cv2.warpAffine(kernel, turn, (side, side))
-    return np.asarray(cv2.filter2D(pixels, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT_101))
+    turned = cv2.warpAffine(kernel, turn, (side, side))
+    return np.asarray(cv2.filter2D(pixels, -1, turned / turned.sum(), borderType=cv2.BORDER_REFLECT_101))
 
 
 def shrink(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
