@@ -81,7 +81,7 @@ def test_tables_of_the_card_have_as_many_cells_in_every_row(facts, folder):
 def test_repairs_are_told_where_there_were_any(facts, folder):
     text = card_of(facts, folder)
     assert "1,234 identities that failed an audit were drawn again and rendered anew, in 2 rounds" in text
-    assert "(not unique: 1,200, inconsistent: 40)" in text
+    assert "(inconsistent: 40, not unique: 1,200)" in text
     assert "1,234 identities drawn again in 2 rounds" in report_of(facts, folder)
     facts["dataset"]["repairs"] = None
     assert "drawn again" not in card_of(facts, folder)

@@ -101,7 +101,9 @@ def _environment(*, autoescape: bool) -> Environment:
 
 def _render(environment: Environment, template: str, facts: Mapping[str, Any]) -> str:
     try:
-        return environment.get_template(template).render(facts=Facts(facts))
+        # In the order of facts.json, so that a document made from the file is the same.
+        ordered = json.loads(json.dumps(facts, sort_keys=True))
+        return environment.get_template(template).render(facts=Facts(ordered))
     except UndefinedError as error:
         raise CardError(f"the facts do not fit {template}: {error}; run `vec2face audit` again.") from None
 

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from vec2face.config.recognition import DatasetOptions
 from vec2face.contracts import IMAGE_SIZE
 from vec2face.data.readers import FaceReader, FaceRecord, open_reader
+from vec2face.data.readers.recognise import MEASURED_NAME
 from vec2face.errors import InputError
 from vec2face.fileio.atomic import fingerprint, sha256_file, write_bytes
 
-METADATA = "metadata.parquet"
 DESCRIPTION = "dataset.json"
 NOTE_EVERY = 100_000
 
@@ -64,7 +64,7 @@ def index_set(
     if not reader.labelled:
         raise InputError(f"{source} does not say who is in its pictures; a recogniser learns from labelled faces.")
     require_size(reader.record(0))
-    table = Path(reader.source) / METADATA
+    table = Path(reader.source) / MEASURED_NAME
     if options.at_least and not table.is_file():
         raise InputError(
             f"at_least needs the table {table}, which is not there; take at_least out of the recipe, or name a "

@@ -21,6 +21,8 @@ from vec2face.fileio.mirror import local_file, local_folder, local_version
 from vec2face.fileio.remote import RemotePath
 
 PREPARED_NAME = "prepared.json"
+# A table of what was measured of the images beside it, as in a dataset; it holds no images.
+MEASURED_NAME = "metadata.parquet"
 _MOST_ARCHIVES = 1_000_000
 _TAR_MAGIC_AT, _TAR_MAGIC = 257, b"ustar"
 # The number stands after the page header: 16 bytes of page number, padding, flags and bounds.
@@ -152,7 +154,7 @@ def _open_folder(path: Path, people: People) -> FaceReader:
 
 def _parquet_names(path: Path, names: list[str]) -> list[str]:
     """Return the parquet files of one split, in the folder or in its folder `data`."""
-    found = [name for name in names if ending(name) == "parquet"]
+    found = [name for name in names if ending(name) == "parquet" and name != MEASURED_NAME]
     if not found and "data" in names and (path / "data").is_dir():
         found = sorted(f"data/{entry.name}" for entry in (path / "data").glob("*.parquet"))
     splits = sorted({_SPLIT_NUMBER.sub("", Path(name).stem) for name in found if _SPLIT_NUMBER.search(Path(name).stem)})
