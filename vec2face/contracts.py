@@ -22,6 +22,14 @@ ARCFACE_TEMPLATE = (
 )
 
 
+def require_image_batch(shape: tuple[int, ...]) -> None:
+    """Raise `ContractError` unless a batch of images is of the shape `(B, 3, 112, 112)`."""
+    if len(shape) != 4 or tuple(shape[1:]) != (3, IMAGE_SIZE, IMAGE_SIZE):
+        raise ContractError(
+            f"an image batch must be (B, 3, {IMAGE_SIZE}, {IMAGE_SIZE}), not {tuple(shape)}; align the faces first."
+        )
+
+
 @dataclass(frozen=True)
 class InputContract:
     """What pixels a network expects.

@@ -6,8 +6,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from vec2face.config.ablation import merged
-from vec2face.config.base import Schema, parse
+from vec2face.config.base import Schema, merged, parse
 from vec2face.config.generation import GenerateRecipe
 from vec2face.config.library import recipe_values
 from vec2face.config.recognition import RecognizerRecipe

@@ -2,8 +2,9 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
@@ -146,3 +147,12 @@ class PerProcess(Generic[Resource]):
 def cannot_read(path: object, error: OSError) -> InputError:
     """Turn an operating-system error into one clear sentence."""
     return InputError(f"cannot read {path}: {error.strerror or error}.")
+
+
+def file_sizes(paths: Iterable[Path]) -> Iterator[tuple[str, int]]:
+    """Name and size in bytes of each file. Raises `InputError` where one cannot be read."""
+    for path in paths:
+        try:
+            yield path.name, path.stat().st_size
+        except OSError as error:
+            raise cannot_read(path, error) from None

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vec2face.data.readers.base import FaceReader, FaceRecord, cannot_read
+from vec2face.data.readers.base import FaceReader, FaceRecord, file_sizes
 from vec2face.errors import InputError
 
 MAX_IMAGE_BYTES = 1 << 26  # as in archives; far beyond any crop of a face
@@ -64,11 +64,7 @@ class ParquetReader(FaceReader):
         return self._records(start, stop, images=False)
 
     def files(self) -> Iterator[tuple[str, int]]:
-        for path in self.paths:
-            try:
-                yield path.name, path.stat().st_size
-            except OSError as error:
-                raise cannot_read(path, error) from None
+        return file_sizes(self.paths)
 
     def _records(self, start: int, stop: int | None, *, images: bool) -> Iterator[FaceRecord]:
         window = self.window(start, stop)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from vec2face.data.formats.npy import decode_array
-from vec2face.data.readers.base import FaceReader, FaceRecord, People, cannot_read
+from vec2face.data.readers.base import FaceReader, FaceRecord, People, cannot_read, file_sizes
 from vec2face.data.readers.names import IMAGE_ENDINGS, decide_people, ending, is_hidden
 from vec2face.errors import InputError
 from vec2face.fileio.tar import TarFile, scan_tar
@@ -132,11 +132,7 @@ class TarReader(FaceReader):
                 raise InputError(f"{path} has changed since it was opened; open it again.")
 
     def files(self) -> Iterator[tuple[str, int]]:
-        for path in self.paths:
-            try:
-                yield path.name, path.stat().st_size
-            except OSError as error:
-                raise cannot_read(path, error) from None
+        return file_sizes(self.paths)
 
     def _read(self, stream: Any, path: Path, sample: _Sample, position: int, *, images: bool) -> FaceRecord:
         content = {}

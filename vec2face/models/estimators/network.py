@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vec2face.config.base import parse
 from vec2face.config.estimators import EstimatedAttribute
-from vec2face.contracts import IMAGE_SIZE
+from vec2face.contracts import require_image_batch
 from vec2face.errors import ContractError
 
 # The window of the crop that is looked at, pixels from its left and top; eyes and mouth lie around (56, 72).
@@ -86,11 +86,7 @@ class AttributeNetwork(ModelMixin, ConfigMixin):
         Raises:
             ContractError: the batch is not of that shape.
         """
-        if images.ndim != 4 or images.shape[1:] != (3, IMAGE_SIZE, IMAGE_SIZE):
-            raise ContractError(
-                f"an image batch must be (B, 3, {IMAGE_SIZE}, {IMAGE_SIZE}), not {tuple(images.shape)}; "
-                "align the faces first."
-            )
+        require_image_batch(images.shape)
         outputs = self(images).float()
         spread = torch.tensor([one.spread for one in self.attributes], device=outputs.device)
         centre = torch.tensor([one.centre for one in self.attributes], device=outputs.device)

@@ -8,8 +8,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vec2face.contracts import IMAGE_SIZE, InputContract
-from vec2face.errors import ContractError
+from vec2face.contracts import IMAGE_SIZE, InputContract, require_image_batch
 from vec2face.models.pose.rotation import euler_degrees, rotation_from_6d
 
 # RepVGG-B1: blocks in each stage and channels, the stem first. "g2": every second block uses two groups.
@@ -83,11 +82,7 @@ class SixDRepNet(ModelMixin, ConfigMixin):
         Raises:
             ContractError: the batch is not of that shape.
         """
-        if images.ndim != 4 or images.shape[1:] != (3, IMAGE_SIZE, IMAGE_SIZE):
-            raise ContractError(
-                f"an image batch must be (B, 3, {IMAGE_SIZE}, {IMAGE_SIZE}), not {tuple(images.shape)}; "
-                "align the faces first."
-            )
+        require_image_batch(images.shape)
         size = self.contract.size
         if size != IMAGE_SIZE:
             images = functional.interpolate(images, size=(size, size), mode="bilinear", align_corners=False)
