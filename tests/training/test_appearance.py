@@ -84,7 +84,8 @@ def test_drawn_looks_keep_away_from_those_of_padded_crops(pack: Path, monkeypatc
     rows = np.flatnonzero(~faces.holdout)
     padded = rows[: len(rows) // 2]
     whole = np.setdiff1d(rows, padded)
-    monkeypatch.setattr("vec2face.training.appearance.FEWEST_WHOLE", 1)
+    monkeypatch.setattr("vec2face.training.whole_faces.FEWEST_FACES", 1)
+    monkeypatch.setattr("vec2face.training.appearance.FEWEST_FACES", 1)
     monkeypatch.setattr(FacePack, "whole", property(lambda self: np.isin(np.arange(len(self.images)), whole)))
     fit_appearance(network, faces)
 

@@ -9,11 +9,10 @@ from vec2face.models.generator.generator import Vec2FaceGenerator
 from vec2face.training.batches import read_batch
 from vec2face.training.losses import valid_region
 from vec2face.training.processes import mean_over_processes
+from vec2face.training.whole_faces import FEWEST_FACES, rows_of_whole_faces
 
 FIT_BATCH = 128
 MOST_FITTED = 4096
-# Fewer do not say how the looks of photographs vary.
-FEWEST_WHOLE = 500
 # In steps from the mean code of padded crops to that of whole ones. Chosen by eye on sheets of drawn looks: at 0 one in
 # ten is over-sharp, as padded looks are; at 1 single faces take on wild colours.
 AWAY_FROM_PADDED = 0.5
@@ -67,12 +66,10 @@ def fit_appearance(generator: Vec2FaceGenerator, faces: FacePack) -> None:
     """
     if generator.appearance is None:
         return
-    training = ~faces.holdout
-    whole, padded = np.flatnonzero(training & faces.whole), np.flatnonzero(training & ~faces.whole)
-    enough = len(whole) > FEWEST_WHOLE
-    codes, spread = _read_codes(generator, faces, whole if enough else np.flatnonzero(training))
+    rows, padded = rows_of_whole_faces(faces), np.flatnonzero(~faces.holdout & ~faces.whole)
+    codes, spread = _read_codes(generator, faces, rows)
     mean = codes.mean(dim=0)
-    if enough and len(padded) > FEWEST_WHOLE:
+    if faces.whole[rows].all() and len(padded) > FEWEST_FACES:
         mean = mean + AWAY_FROM_PADDED * (mean - _read_codes(generator, faces, padded)[0].mean(dim=0))
     generator.appearance.set_distribution(mean, torch.cov(codes.T) + torch.diag(spread))
 

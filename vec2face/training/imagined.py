@@ -8,9 +8,7 @@ from torch import Tensor
 from vec2face.data.facepack import FacePack
 from vec2face.identities.statistics import fit
 from vec2face.training.vectors import Vectors
-
-# Fewer whole faces do not span how vectors vary.
-FEWEST_WHOLE = 500
+from vec2face.training.whole_faces import rows_of_whole_faces
 
 
 class VectorDistribution:
@@ -33,10 +31,9 @@ class VectorDistribution:
 
 def distribution_of(faces: FacePack, vectors: Vectors) -> VectorDistribution:
     """Fit the distribution of a pack's training faces: of the whole crops, where there are enough of them."""
-    training = ~faces.holdout
-    whole = training & faces.whole
-    chosen = whole if whole.sum() > FEWEST_WHOLE else training
-    return VectorDistribution(np.ascontiguousarray(vectors.values[chosen].reshape(-1, vectors.values.shape[2])))
+    return VectorDistribution(
+        np.ascontiguousarray(vectors.values[rows_of_whole_faces(faces)].reshape(-1, vectors.values.shape[2]))
+    )
 
 
 def imagine_last(

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from vec2face.contracts import IMAGE_SIZE, InputContract
+from vec2face.contracts import IMAGE_SIZE, InputContract, require_image_batch
 from vec2face.errors import ContractError
 
 
@@ -37,11 +37,7 @@ class FaceEmbedder(ABC):
 
 def to_contract(images: Tensor, contract: InputContract) -> Tensor:
     """Convert `(B, 3, 112, 112)` RGB images in [-1, 1] to a network's own colour order, mean and deviation."""
-    if images.ndim != 4 or images.shape[1] != 3 or images.shape[2:] != (IMAGE_SIZE, IMAGE_SIZE):
-        raise ContractError(
-            f"an image batch must be (B, 3, {IMAGE_SIZE}, {IMAGE_SIZE}), not {tuple(images.shape)}; "
-            f"align the faces first."
-        )
+    require_image_batch(images.shape)
     if contract.size != IMAGE_SIZE or contract.alignment != "arcface112":
         raise ContractError(
             f"the network expects {contract.size}x{contract.size} pixels aligned as {contract.alignment!r}, "
