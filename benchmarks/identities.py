@@ -1,11 +1,15 @@
 """Measure identity sampling: its time against the matrix product it cannot do without, and how plausible packing is.
 
-    python benchmarks/identities.py scale --source gaussian --count 30000 --ceiling 0.3
-    python benchmarks/identities.py scale --source pca --count 50000 --ceiling 0.55
+    python benchmarks/identities.py scale --source gaussian --count 300000 --ceiling 0.3
+    python benchmarks/identities.py lowest --source pca --count 300000
+    python benchmarks/identities.py lowest --source pca --method pack --count 10000 --highest 0.3
     python benchmarks/identities.py plausibility --count 5000 --ceiling 0.3 --real features.npy --figure packing.png
 
-`scale` prints one JSON line: seconds of CPU, the ratio to the raw product (the cosine of every candidate to every
-accepted identity before it, in the precision used), and what that ratio gives for 300,000 and 1,000,000 identities.
+`scale` samples identities, proves anew that every pair keeps apart, and prints a JSON line. For both parts it says
+seconds of wall clock and of processor time, GFLOP/s (two operations for each feature of each pair compared), the
+constant of the cost, and the ratio of the processor time to that of the bare product of these pairs, in the kind of
+number that was used. `lowest` tries ceilings downwards, a step at a time, until one no longer admits so many; it prints a line
+for each, and `--out` keeps the bank of the last that did. Rejection may try `--candidates-per-identity` candidates.
 `plausibility` compares drawn, packed and, where given, real vectors: quantiles of the Mahalanobis radius, mean
 log-density, norms, and the variance of each band of principal components. Real vectors are any (N, D) file of the
 statistics' feature space.
@@ -15,61 +19,137 @@ import argparse
 import json
 import math
 import resource
+import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from vec2face.identities import pack, sample
-from vec2face.identities.coarse import CoarseUnits
+from vec2face.errors import InputError
+from vec2face.identities import IdentityBank, pack, sample
+from vec2face.identities.coarse import COLUMNS, ROWS, CoarseUnits
 from vec2face.identities.cosine import unit_rows
 from vec2face.identities.manifold import Manifold, manifold_of
+from vec2face.identities.proof import first_pair_reaching
 from vec2face.identities.sources import CandidateSource, GaussianSource, PcaSource
+from vec2face.identities.tables import TABLES, Kind, fastest_kind
 
 QUANTILES = (0.01, 0.1, 0.5, 0.9, 0.99)
 PRODUCT_ROWS = 16_384
-BLOCK = 2048
+STANDARD_DEVIATION = 0.967  # of each feature, where the source is the same in every direction
+STEP = 0.01  # between two ceilings
 
 
-def raw_rate(width: int, count: int) -> float:
-    """Cosines a second of CPU time that the bare product gives, in the precision that a bank of `count` takes."""
+def open_source(name: str) -> CandidateSource:
+    return GaussianSource(512, STANDARD_DEVIATION) if name == "gaussian" else PcaSource()
+
+
+def bare_seconds(width: int, kind: Kind) -> float:
+    """Processor time of the bare product for one pair of vectors: the fastest of five passes over some rows."""
     rows = np.random.default_rng(0).standard_normal((PRODUCT_ROWS, width)).astype(np.float32)
-    stored = CoarseUnits(max(count, PRODUCT_ROWS), width)
-    stored.store(0, unit_rows(rows))
-    queries = stored.queries(unit_rows(rows[:BLOCK]))
+    stored = CoarseUnits.of(rows, kind=kind)
+    queries = stored.queries(unit_rows(rows[:ROWS]))
     times = []
     for _ in range(5):
         start = time.process_time()
-        stored.cosines(queries, 0, PRODUCT_ROWS)
+        for column in range(0, PRODUCT_ROWS, COLUMNS):
+            stored.cosines(queries, column, column + COLUMNS)
         times.append(time.process_time() - start)
-    return BLOCK * PRODUCT_ROWS / min(times)
+    return min(times) / (ROWS * PRODUCT_ROWS)
+
+
+def timed(work: Callable[[], Any]) -> tuple[Any, float, float]:
+    """Return what `work` gives, its seconds of wall clock, and of processor time."""
+    wall, processor = time.perf_counter(), time.process_time()
+    return work(), time.perf_counter() - wall, time.process_time() - processor
+
+
+def cost(pairs: float, width: int, wall: float, processor: float, bare: float) -> dict[str, float]:
+    return {
+        "seconds": round(wall, 2),
+        "processor_seconds": round(processor, 2),
+        "gflops": round(2 * width * pairs / wall / 1e9, 1),
+        "nanoseconds_a_pair": round(1e9 * wall / pairs, 4),
+        "ratio_to_bare_product": round(processor / (bare * pairs), 3),
+    }
+
+
+def peak_memory() -> float:
+    """GiB that this process held at most."""
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
 
 
 def scale(options: argparse.Namespace) -> None:
-    source: CandidateSource = GaussianSource(512, 0.967) if options.source == "gaussian" else PcaSource()
-    rate = raw_rate(source.width, options.count)
-    start, wall = time.process_time(), time.perf_counter()
-    bank = sample(source, count=options.count, ceiling=options.ceiling, seed=0)
-    seconds, wall = time.process_time() - start, time.perf_counter() - wall
+    source = open_source(options.source)
+    kind = fastest_kind(options.count, source.width)
+    before = bare_seconds(source.width, kind)
+    bank, *sampling = timed(lambda: sample(source, count=options.count, ceiling=options.ceiling, seed=options.seed))
     tried = bank.provenance["candidates"]
-    product = (tried * options.count / 2) / rate
-    linear = max(0.0, seconds - product) / tried
+    after_sampling = peak_memory()
+    found, *proving = timed(lambda: first_pair_reaching(bank.vectors, options.ceiling))
+    peak = peak_memory()
+    bare = min(before, bare_seconds(source.width, kind))
+    # Of candidates that are turned away, each is compared with half of the others on average, or fewer.
+    pairs = {"sampling": tried * options.count / 2, "proof": options.count**2 / 2}
     facts = {
         "source": options.source,
         "width": source.width,
         "count": options.count,
         "ceiling": options.ceiling,
         "candidates": tried,
-        "cpu_seconds": round(seconds, 2),
-        "wall_seconds": round(wall, 2),
-        "raw_product_seconds": round(product, 2),
-        "ratio": round(seconds / product, 2),
-        "peak_memory_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
-        "expected_cpu_seconds": {
-            f"{count:,}": round(tried / options.count * (count * count / 2 / rate + linear * count))
-            for count in (300_000, 1_000_000)
+        "kind": kind,
+        "sampling": cost(pairs["sampling"], source.width, *sampling, bare),
+        "proof": {"apart": found is None, **cost(pairs["proof"], source.width, *proving, bare)},
+        "seconds": round(sampling[0] + proving[0], 2),
+        "peak_memory_gib": {"sampling": after_sampling, "all": peak},
+        "bare_product_gflops": {
+            name: round(2 * source.width / bare_seconds(source.width, name) / 1e9, 1) for name in TABLES
         },
     }
+    keep(bank, options.out)
     print(json.dumps(facts))
+
+
+def lowest(options: argparse.Namespace) -> None:
+    source = open_source(options.source)
+    most = math.ceil(options.count * options.candidates_per_identity)
+    ceiling, reached = options.highest, None
+    begun = time.perf_counter()
+    while ceiling > STEP:
+
+        def attempt(ceiling: float = ceiling) -> IdentityBank | InputError:
+            try:
+                if options.method == "pack":
+                    return pack(source, count=options.count, ceiling=ceiling, seed=options.seed)
+                return sample(source, count=options.count, ceiling=ceiling, seed=options.seed, max_candidates=most)
+            except InputError as error:
+                return error
+
+        found, wall, processor = timed(attempt)
+        fits = isinstance(found, IdentityBank)
+        facts = found.provenance if fits else {"reason": str(found)}
+        told = {key: facts[key] for key in ("candidates", "steps", "kept", "reason") if key in facts}
+        line = {"ceiling": ceiling, "fits": fits, "seconds": round(wall, 2), "processor_seconds": round(processor, 2)}
+        print(json.dumps({**line, **told}), flush=True)
+        if not fits:
+            break
+        reached = (ceiling, found)
+        ceiling = round(ceiling - options.step, 6)
+    if reached is None:
+        sys.exit(f"{options.count} identities do not fit under {options.highest:g}; begin with a higher --highest.")
+    ceiling, bank = reached
+    proof, wall, _ = timed(lambda: first_pair_reaching(bank.vectors, ceiling))
+    keep(bank, options.out)
+    facts = {"lowest_ceiling": ceiling, "count": options.count, "method": options.method, "apart": proof is None}
+    total = round(time.perf_counter() - begun, 2)
+    print(json.dumps({**facts, "proof_seconds": round(wall, 2), "seconds": total, "peak_memory_gib": peak_memory()}))
+
+
+def keep(bank: IdentityBank, out: Path | None) -> None:
+    if out is not None:
+        bank.save(out)
 
 
 def description(vectors: np.ndarray, manifold: Manifold) -> dict[str, object]:
@@ -122,11 +202,20 @@ def draw(tables: dict[str, np.ndarray], manifold: Manifold, path: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
-    command = commands.add_parser("scale")
-    command.add_argument("--source", choices=["gaussian", "pca"], default="gaussian")
-    command.add_argument("--count", type=int, default=30_000)
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--source", choices=["gaussian", "pca"], default="gaussian")
+    shared.add_argument("--count", type=int, default=30_000)
+    shared.add_argument("--seed", type=int, default=0)
+    shared.add_argument("--out", type=Path, help="keep the bank here")
+    command = commands.add_parser("scale", parents=[shared])
     command.add_argument("--ceiling", type=float, default=0.3)
     command.set_defaults(run=scale)
+    command = commands.add_parser("lowest", parents=[shared])
+    command.add_argument("--method", choices=["reject", "pack"], default="reject")
+    command.add_argument("--highest", type=float, default=0.6, help="ceiling to begin with")
+    command.add_argument("--step", type=float, default=STEP, help="between two ceilings")
+    command.add_argument("--candidates-per-identity", type=float, default=2.0, help="reject: how many are tried")
+    command.set_defaults(run=lowest)
     command = commands.add_parser("plausibility")
     command.add_argument("--count", type=int, default=5000)
     command.add_argument("--ceiling", type=float, default=0.3)

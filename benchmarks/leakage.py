@@ -82,7 +82,7 @@ def main() -> None:
             "references": options.references,
             "width": options.width,
             "threads": options.threads,
-            "product": "bfloat16" if table.coarse.bound > 1e-3 else "float32",
+            "product": table.coarse.kind,
             "threshold": round(known.threshold, 4),
             "rate": known.rate,
             "pairs_reaching": found.pairs,

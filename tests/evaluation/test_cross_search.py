@@ -14,10 +14,10 @@ def table(queries, references):
     return a @ b.T
 
 
-@pytest.fixture(params=["float32", "bfloat16"])
+@pytest.fixture(params=["float32", "bfloat16", "int8"])
 def coarse(request, monkeypatch):
     made = cross_search.CoarseUnits
-    monkeypatch.setattr(cross_search, "CoarseUnits", lambda n, d: made(n, d, bfloat16=request.param == "bfloat16"))
+    monkeypatch.setattr(cross_search, "CoarseUnits", lambda n, d: made(n, d, kind=request.param))
     monkeypatch.setattr(cross_search, "_ROWS", 16)
     monkeypatch.setattr(cross_search, "_COLUMNS", 24)
     monkeypatch.setattr(cross_search, "_PAIRS", 7)

@@ -43,14 +43,14 @@ def test_recompressed_relit_and_mirrored_pictures_hash_alike_and_others_do_not(p
     assert others.min() > 12
 
 
-@pytest.mark.parametrize("bfloat16", [False, True])
-def test_close_pairs_are_those_of_all_comparisons(monkeypatch, bfloat16):
+@pytest.mark.parametrize("kind", ["float32", "bfloat16", "int8"])
+def test_close_pairs_are_those_of_all_comparisons(monkeypatch, kind):
     made = perceptual_hash.CoarseUnits
 
     class Fixed(made):
         @classmethod
         def of(cls, vectors):
-            return made.of(vectors, bfloat16=bfloat16)
+            return made.of(vectors, kind=kind)
 
     monkeypatch.setattr(perceptual_hash, "CoarseUnits", Fixed)
     monkeypatch.setattr(perceptual_hash, "_ROWS", 16)

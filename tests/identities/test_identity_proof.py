@@ -1,41 +1,51 @@
-"""Coarse cosines stay within their bound, in float32 and bfloat16; close pairs are those of the naive loop."""
+"""Coarse cosines stay within their bound, in every kind of number; close pairs are those of the naive loop."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from vec2face.errors import InputError
-from vec2face.identities import coarse, sample
+from vec2face.identities import coarse, sample, tables
 from vec2face.identities.coarse import CoarseUnits
 from vec2face.identities.cosine import exact_cosine, reaches, unit_rows
 from vec2face.identities.partial import PartialWork
 from vec2face.identities.proof import first_pair_reaching, number_apart
 from vec2face.identities.sampling import CHECK_EVERY
 from vec2face.identities.sources import GaussianSource
+from vec2face.identities.tables import TABLES, Kind
 
 RNG = np.random.default_rng(0)
 
 
-@pytest.mark.parametrize("bfloat16", [False, True])
+@pytest.mark.parametrize("kind", TABLES)
 @pytest.mark.parametrize("width", [2, 33, 512])
-def test_coarse_cosines_keep_their_bound(width: int, bfloat16: bool) -> None:
+def test_coarse_cosines_keep_their_bound(width: int, kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "_TILE_ROWS", 16)
+    monkeypatch.setattr(tables, "_TILE_COLUMNS", 24)
     rows = RNG.standard_normal((40, width)).astype(np.float32)
     rows[20:] = rows[:20] * 3 + 0.01 * RNG.standard_normal((20, width))  # cosines near 1, where errors are largest
-    stored = CoarseUnits.of(rows, bfloat16=bfloat16)
-    block = stored.cosines(stored.queries(unit_rows(rows)), 0, 40)
+    rows[7, 0] = 100  # one coordinate outshines the others, so that int8 loses much of them
+    stored = CoarseUnits.of(rows, kind=kind)
+    queries = stored.queries(unit_rows(rows))
+    stored.cosines(queries, 3, 5)  # leaves its own numbers in the memory that the next block uses
+    block = stored.cosines(queries, 0, 40)
     exact = np.array([[exact_cosine(a, b) for b in rows] for a in rows])
     found = np.stack([block.row(row) for row in range(40)])
     assert np.abs(found - exact).max() <= stored.bound
     np.testing.assert_array_equal(block.highest(), found.max(axis=1))
+    some = np.arange(40) % 3 == 0
+    again = stored.cosines(queries[some], 0, 40).highest()
+    assert np.abs(again - exact[some].max(axis=1)).max() <= stored.bound
 
 
-@pytest.mark.parametrize("bfloat16", [False, True])
-def test_pairs_reaching_a_floor_are_all_there_and_hardly_more(bfloat16: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(coarse, "_ROWS", 16)
-    monkeypatch.setattr(coarse, "_COLUMNS", 24)
+@pytest.mark.parametrize("kind", TABLES)
+def test_pairs_reaching_a_floor_are_all_there_and_hardly_more(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coarse, "ROWS", 16)
+    monkeypatch.setattr(coarse, "COLUMNS", 24)
     rows = RNG.standard_normal((90, 8)).astype(np.float32)
-    stored = CoarseUnits.of(rows, bfloat16=bfloat16)
+    stored = CoarseUnits.of(rows, kind=kind)
     seen: list[int] = []
     pairs = [
         pair
@@ -49,14 +59,39 @@ def test_pairs_reaching_a_floor_are_all_there_and_hardly_more(bfloat16: bool, mo
     assert seen[-1] == 90
 
 
-def test_bfloat16_gives_the_same_bank(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("block_size", [2048, 700])
+def test_every_kind_of_number_gives_the_same_bank(block_size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     source = GaussianSource(16, 1.0)
     banks = []
-    for bfloat16 in (False, True):
-        monkeypatch.setattr(coarse, "bfloat16_pays", lambda rows, width, chosen=bfloat16: chosen)
-        banks.append(sample(source, count=300, ceiling=0.6, seed=4))
-    np.testing.assert_array_equal(banks[0].vectors, banks[1].vectors)
-    assert banks[0].provenance == banks[1].provenance
+    for kind in TABLES:
+        monkeypatch.setattr(coarse, "fastest_kind", lambda rows, width, chosen=kind: chosen)
+        banks.append(sample(source, count=700, ceiling=0.7, seed=4, block_size=block_size))
+    assert banks[0].provenance["candidates"] > 900
+    for bank in banks[1:]:
+        np.testing.assert_array_equal(bank.vectors, banks[0].vectors)
+        assert bank.provenance == banks[0].provenance
+
+
+def test_the_fastest_kind_is_measured_for_large_banks_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(width: int) -> Kind:
+        raise RuntimeError
+
+    assert tables._int8_is_exact(33)
+    assert tables.fastest_kind(tables.TORCH_FROM, 64) in TABLES
+    monkeypatch.setattr(tables, "_fastest", forbidden)
+    assert tables.fastest_kind(tables.TORCH_FROM - 1, 64) == "float32"
+
+
+def test_int8_is_not_used_where_it_loses_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    exact = torch._int_mm
+
+    def saturating(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+        return exact(first, second).clamp(max=2**15 - 1)
+
+    monkeypatch.setattr(torch, "_int_mm", saturating)
+    assert not tables._int8_is_exact(512)
+    monkeypatch.delattr(torch, "_int_mm")
+    assert not tables._int8_is_exact(512)
 
 
 def test_a_proof_finds_the_closest_pair_or_none() -> None:

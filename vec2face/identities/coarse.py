@@ -1,47 +1,45 @@
 """Many cosines at once, each with a known error: the fast filter before an exact decision.
 
-Where the processor multiplies bfloat16 numbers faster than float32, a large bank is held and multiplied in bfloat16.
-That changes the time alone: whatever lies within the error of a threshold is decided by exact cosines.
+A large bank is held and multiplied in whatever kind of number the processor is fastest at
+(`vec2face.identities.tables`). That changes the time alone: whatever lies within the error of a threshold is decided by
+exact cosines.
 """
 
-import time
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vec2face.identities.cosine import error_bound, unit_rows
+from vec2face.identities.cosine import unit_rows
+from vec2face.identities.tables import TABLES, Kind, Queries, fastest_kind
 
 if TYPE_CHECKING:
     import torch
 
-# Below so many rows a bank is compared in the time it takes to load torch.
-BFLOAT16_FROM = 20_000
-_WIDEST_BFLOAT16 = 4096  # the share of the sum in the error bound stays small
-_BFLOAT16_UNIT_ROUNDOFF = 2.0**-8
-_TRIAL_ROWS, _TRIAL_COLUMNS, _TRIALS = 512, 4096, 3
-_FASTER_BY = 1.2
 _STORED_AT_ONCE = 8192
-_ROWS, _COLUMNS = 1024, 8192  # a block of cosines of 16 or 32 MiB
+ROWS, COLUMNS = 512, 2048  # a block of cosines that stays in the cache
 
 
 class CosineBlock:
-    """Cosines of some queries to some stored rows, `(B, C)`, each within the bound of its `CoarseUnits`."""
+    """Cosines of some queries to some stored rows, `(B, C)`, each within the bound of its `CoarseUnits`.
 
-    def __init__(self, values: "np.ndarray | torch.Tensor") -> None:
+    They hold until the next block is asked for.
+    """
+
+    def __init__(self, values: "np.ndarray | torch.Tensor", scales: np.ndarray | None) -> None:
         self._values: Any = values
+        self._scales = scales
         self._numpy = isinstance(values, np.ndarray)
 
     def highest(self) -> np.ndarray:
         """Return the largest of each query's cosines, float32 `(B,)`."""
         highest: np.ndarray = self._values.max(axis=1) if self._numpy else self._values.amax(dim=1).float().numpy()
-        return highest
+        return highest if self._scales is None else highest * self._scales
 
     def row(self, query: int) -> np.ndarray:
         """Return one query's cosines, float32 `(C,)`."""
         row: np.ndarray = self._values[query] if self._numpy else self._values[query].float().numpy()
-        return row
+        return row if self._scales is None else row * self._scales[query]
 
     def reaching(self, floor: np.float32) -> tuple[np.ndarray, np.ndarray]:
         """Return query and column of every value at or above `floor`, in order."""
@@ -49,60 +47,52 @@ class CosineBlock:
         if not len(rows):
             return rows, rows
         values = self._values[rows] if self._numpy else self._values[rows].float().numpy()
+        if self._scales is not None:
+            values = values * self._scales[rows, None]
         at = np.flatnonzero(values >= floor)
         return rows[at // values.shape[1]], at % values.shape[1]
 
 
 class CoarseUnits:
-    """Vectors of length 1 to be compared with many others, memory O(N D): four bytes a feature, or two in bfloat16.
+    """Vectors of length 1 to be compared with many others, memory O(N D): four bytes a feature, or two, or one.
 
     Attributes:
-        bound: how far a cosine computed here can be from the true one.
+        kind: "float32", "bfloat16" or "int8".
     """
 
-    def __init__(self, capacity: int, width: int, *, bfloat16: bool | None = None) -> None:
-        """Make room for `capacity` rows; `bfloat16` None takes the faster kind for that many."""
-        self._rows: Any
-        self._bfloat16 = bfloat16_pays(capacity, width) if bfloat16 is None else bfloat16
-        if self._bfloat16:
-            import torch
-
-            self._rows = torch.empty((capacity, width), dtype=torch.bfloat16)
-        else:
-            self._rows = np.empty((capacity, width), dtype=np.float32)
-        self.bound = bfloat16_error_bound(width) if self._bfloat16 else error_bound(width)
+    def __init__(self, capacity: int, width: int, *, kind: Kind | None = None) -> None:
+        """Make room for `capacity` rows; `kind` None takes the fastest for that many."""
+        self.kind: Kind = fastest_kind(capacity, width) if kind is None else kind
+        self._table = TABLES[self.kind](capacity, width)
+        self._capacity = capacity
 
     @classmethod
-    def of(cls, vectors: np.ndarray, *, bfloat16: bool | None = None) -> "CoarseUnits":
+    def of(cls, vectors: np.ndarray, *, kind: Kind | None = None) -> "CoarseUnits":
         """Return the directions of `vectors` `(N, D)`."""
-        stored = cls(*vectors.shape, bfloat16=bfloat16)
+        stored = cls(*vectors.shape, kind=kind)
         for start in range(0, len(vectors), _STORED_AT_ONCE):
             stored.store(start, unit_rows(vectors[start : start + _STORED_AT_ONCE]))
         return stored
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return self._capacity
+
+    @property
+    def bound(self) -> float:
+        """How far a cosine computed here can be from the true one, for all rows and queries up to now."""
+        return self._table.bound
 
     def store(self, start: int, units: np.ndarray) -> None:
         """Put rows of `unit_rows` at `start`."""
-        if self._bfloat16:
-            import torch
+        self._table.store(start, units)
 
-            self._rows[start : start + len(units)] = torch.from_numpy(units)
-        else:
-            self._rows[start : start + len(units)] = units
+    def queries(self, units: np.ndarray) -> Queries:
+        """Return rows of `unit_rows` in the form that `cosines` takes. It may raise `bound`, never lower it."""
+        return self._table.queries(units)
 
-    def queries(self, units: np.ndarray) -> "np.ndarray | torch.Tensor":
-        """Return rows of `unit_rows` in the form that `cosines` takes."""
-        if not self._bfloat16:
-            return units
-        import torch
-
-        return torch.from_numpy(units).to(torch.bfloat16)
-
-    def cosines(self, queries: "np.ndarray | torch.Tensor", start: int, stop: int) -> CosineBlock:
+    def cosines(self, queries: Queries, start: int, stop: int) -> CosineBlock:
         """Compare prepared `queries` with the stored rows `start` to `stop - 1`."""
-        return CosineBlock(queries @ self._rows[start:stop].T)
+        return CosineBlock(self._table.multiply(queries, start, stop), queries.scales)
 
     def pairs_reaching(
         self, floor: float, *, progress: Callable[[int, int], None] | None = None
@@ -117,10 +107,11 @@ class CoarseUnits:
             progress: called with (rows compared with all later ones, rows in all).
         """
         low, _ = self.limits(floor)
-        for start in range(0, len(self), _ROWS):
-            stop = min(start + _ROWS, len(self))
-            for column in range(start, len(self), _COLUMNS):
-                block = self.cosines(self._rows[start:stop], column, min(column + _COLUMNS, len(self)))
+        for start in range(0, len(self), ROWS):
+            stop = min(start + ROWS, len(self))
+            queries = self._table.stored(start, stop)
+            for column in range(start, len(self), COLUMNS):
+                block = self.cosines(queries, column, min(column + COLUMNS, len(self)))
                 first, second = block.reaching(low)
                 first, second = first + start, second + column
                 if column == start:
@@ -133,37 +124,7 @@ class CoarseUnits:
 
     def limits(self, threshold: float) -> tuple[np.float32, np.float32]:
         """Return (low, high): below `low` a cosine is surely below the threshold, from `high` on surely not."""
+        bound = self.bound
         # Comparisons are in float32: round outwards, so that the band between the two never shrinks.
-        low = np.nextafter(np.float32(threshold - self.bound), np.float32(-np.inf))
-        return low, np.nextafter(np.float32(threshold + self.bound), np.float32(np.inf))
-
-
-def bfloat16_error_bound(width: int) -> float:
-    """How far a bfloat16 product of two unit rows, summed in float32 and rounded to bfloat16, can be from the cosine.
-
-    Each factor is rounded once (2u + u^2 of sum |x_i y_i| <= 1), the sum as in `error_bound`, doubled because some
-    processors add two products in one step of their own rounding, and the result once more.
-    """
-    u = _BFLOAT16_UNIT_ROUNDOFF
-    before_rounding = 2 * u + u * u + 2 * error_bound(width)
-    return before_rounding + u * (1 + before_rounding)
-
-
-def bfloat16_pays(rows: int, width: int) -> bool:
-    """Whether `rows` of `width` features are compared faster in bfloat16 on this machine (measured once)."""
-    return rows >= BFLOAT16_FROM and width <= _WIDEST_BFLOAT16 and _bfloat16_is_faster(width)
-
-
-@lru_cache
-def _bfloat16_is_faster(width: int) -> bool:
-    import torch
-
-    wide = np.full((_TRIAL_COLUMNS, width), 0.01, dtype=np.float32)
-    narrow = torch.from_numpy(wide).to(torch.bfloat16)
-    seconds = {"float32": [], "bfloat16": []}  # type: dict[str, list[float]]
-    for _ in range(_TRIALS):
-        for kind, table in (("float32", wide), ("bfloat16", narrow)):
-            start = time.perf_counter()
-            table[:_TRIAL_ROWS] @ table.T
-            seconds[kind].append(time.perf_counter() - start)
-    return min(seconds["bfloat16"]) * _FASTER_BY < min(seconds["float32"])
+        low = np.nextafter(np.float32(threshold - bound), np.float32(-np.inf))
+        return low, np.nextafter(np.float32(threshold + bound), np.float32(np.inf))

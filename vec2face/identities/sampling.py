@@ -9,7 +9,7 @@ import numpy as np
 
 from vec2face.errors import InputError
 from vec2face.identities.bank import IdentityBank, numbered_ids
-from vec2face.identities.coarse import CoarseUnits
+from vec2face.identities.coarse import COLUMNS, ROWS, CoarseUnits
 from vec2face.identities.cosine import error_bound, exact_cosine, reaches, unit_rows
 from vec2face.identities.partial import PartialWork
 from vec2face.identities.sources import CandidateSource
@@ -17,7 +17,6 @@ from vec2face.identities.sources import CandidateSource
 # Every so many candidates it is asked whether the count can still be reached.
 CHECK_EVERY = 4096
 _STANDARD_DEVIATIONS = 5.0
-_ACCEPTED_COLUMNS = 8192
 _REDRAWN_AT_ONCE = 65_536
 _FIRST_CANDIDATES = 16
 _SEED_LIMIT = 2**63
@@ -55,7 +54,7 @@ def sample(
         count: identities wanted, 1 or more.
         ceiling: largest cosine allowed between two identities, exclusive; above -1, at most 1.
         seed: the run's seed.
-        block_size: candidates compared at once; sets memory and speed only.
+        block_size: candidates drawn at once; sets memory and speed only.
         max_candidates: stop after so many; None takes `default_max_candidates(count)`. A file may end earlier.
         partial: where unfinished work is kept; work found there is gone on with, to the same bank. Remove it once the
             bank is saved.
@@ -142,6 +141,17 @@ class _Chosen:
             block: candidates `(B, D)`.
             first: index of the first of them.
         """
+        last = -1
+        for start in range(0, len(block), ROWS):
+            found = self._add_some(block[start : start + ROWS], first + start)
+            if found >= 0:
+                last = start + found
+            if self._size == len(self.vectors):
+                break
+        return last
+
+    def _add_some(self, block: np.ndarray, first: int) -> int:
+        """As `add`, for rows that are compared with all accepted ones together."""
         units = unit_rows(block)
         fitting = self._apart_from_accepted(block, units)
         clash = self._clashes(block, units, fitting)
@@ -163,8 +173,8 @@ class _Chosen:
         rows = np.arange(len(block))
         queries = self._units.queries(units)
         surely_below, surely_not = self._units.limits(self._ceiling)
-        for start in range(0, self._size, _ACCEPTED_COLUMNS):
-            stop = min(start + _ACCEPTED_COLUMNS, self._size)
+        for start in range(0, self._size, COLUMNS):
+            stop = min(start + COLUMNS, self._size)
             cosines = self._units.cosines(queries, start, stop)
             highest = cosines.highest()
             keep = highest < surely_not
