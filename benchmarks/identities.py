@@ -8,8 +8,8 @@
 `scale` samples identities, proves anew that every pair keeps apart, and prints a JSON line. For both parts it says
 seconds of wall clock and of processor time, GFLOP/s (two operations for each feature of each pair compared), the
 constant of the cost, and the ratio of the processor time to that of the bare product of these pairs, in the kind of
-number that was used. `lowest` tries ceilings downwards, a step at a time, until one no longer admits so many; it prints a line
-for each, and `--out` keeps the bank of the last that did. Rejection may try `--candidates-per-identity` candidates.
+number that was used. `lowest` tries ceilings downwards, a step at a time, until one no longer admits so many; it prints
+a line for each, and `--out` keeps the bank of the last that did. Rejection may try `--candidates-per-identity` of them.
 `plausibility` compares drawn, packed and, where given, real vectors: quantiles of the Mahalanobis radius, mean
 log-density, norms, and the variance of each band of principal components. Real vectors are any (N, D) file of the
 statistics' feature space.
