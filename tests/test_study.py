@@ -126,7 +126,7 @@ def test_the_validation_set_cannot_be_a_test_set(values: dict, tmp_path: Path) -
 
 def test_every_seed_and_change_reaches_its_run(values: dict) -> None:
     values["training"] = {"schedule": {"length": 16}}
-    values["trials"][0]["training"] = {"head": {"margin": 0.35}}
+    values["trials"][0] |= {"training": {"head": {"margin": 0.35}}, "at_least": {"cosine_to_centre": 0.5}}
     datasets, runs = resolve(study(values))
     assert datasets["calm"].variation.mixture[0].sigma == 0.1
     assert [run.recipe.run.seed for run in runs] == [0, 0, 0, 1]
@@ -134,6 +134,7 @@ def test_every_seed_and_change_reaches_its_run(values: dict) -> None:
     assert runs[0].recipe.head.margin == 0.35
     assert runs[1].recipe.head.margin == 0.1
     assert runs[1].recipe.datasets[0].people == 2
+    assert [run.recipe.datasets[0].at_least for run in runs[:2]] == [{"cosine_to_centre": 0.5}, {}]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 ```
 OUT/
-  datasets/NAME/       a dataset, resumed like any other
+  datasets/NAME/       a dataset, resumed like any other; audited if a trial leaves out images by what was measured
   runs/TRIAL-seedN/    a training run, resumed like any other; recognizer/ in it
   results/TRIAL-seedN.json    what was measured
   study.json, study.md, study.png    every finished run; written anew after each
@@ -124,10 +124,13 @@ def run_study(
     sets = open_verification_sets([validation, *tests])  # refuses a validation set among the test sets
     results: dict[str, RunResult] = {}
     described: dict[str, str] = {}
+    audited = {trial.dataset for trial in study.trials if trial.at_least}
     for number, run in enumerate(runs, start=1):
         dataset = out / "datasets" / run.trial.dataset
         if run.trial.dataset not in described:
-            described[run.trial.dataset] = _make(recipes[run.trial.dataset], dataset, workers, progress)
+            described[run.trial.dataset] = _make(
+                recipes[run.trial.dataset], dataset, workers, progress, audit=run.trial.dataset in audited
+            )
         measured = [sets[0], *(sets[1:] if run.trial.tested else ())]
         identity = fingerprint(
             {
@@ -146,9 +149,11 @@ def run_study(
     return list(results.values())
 
 
-def _make(recipe: GenerateRecipe, dataset: Path, workers: int | None, progress: StudyProgress) -> str:
+def _make(
+    recipe: GenerateRecipe, dataset: Path, workers: int | None, progress: StudyProgress, *, audit: bool
+) -> str:
     with progress.dataset() as reporter:
-        make_dataset(recipe, dataset, workers=workers, audit=False, progress=reporter)
+        make_dataset(recipe, dataset, workers=workers, audit=audit, progress=reporter)
     return str(read_description(DatasetFolder(dataset))["fingerprint"])
 
 

@@ -24,6 +24,9 @@ class StudyTrial(Schema):
     dataset: str = Field(description="name of one of the datasets")
     people: Count | None = Field(None, description="the first so many people only")
     images_per_person: Count | None = Field(None, description="the first so many images of each person only")
+    at_least: dict[str, float] = Field(
+        {}, description="column of the audited dataset's table -> lowest value; images below are left out"
+    )
     training: dict[str, Any] = Field({}, description="keys laid over the recogniser's recipe")
     seeds: tuple[int, ...] = Field((0,), min_length=1, description="of weights, order and augmentation; one run each")
     tested: bool = Field(False, description="whether the test sets are measured too; settings are chosen without them")
@@ -34,8 +37,8 @@ class StudyTrial(Schema):
             raise ValueError("a seed is given twice")
         if {"datasets", "validation", "keep"} & set(self.training):
             raise ValueError(
-                "training can set none of datasets, validation, keep: people and images_per_person say what is taken, "
-                "and the study has a validation set of its own"
+                "training can set none of datasets, validation, keep: people, images_per_person and at_least say what is "
+                "taken, and the study has a validation set of its own"
             )
         if "seed" in self.training.get("run", {}):
             raise ValueError("seeds stand under seeds")
@@ -102,7 +105,7 @@ def resolve(study: StudyRecipe) -> tuple[dict[str, GenerateRecipe], tuple[StudyR
         if trial.dataset in datasets:
             problems += _too_large(trial, datasets[trial.dataset])
         values = merged(merged(train, study.training), trial.training)
-        taken = {"people": trial.people, "images_per_person": trial.images_per_person}
+        taken = trial.model_dump(include={"people", "images_per_person", "at_least"})
         for seed in trial.seeds:
             own = merged(values, {"run": {"seed": seed}})
             own["datasets"] = [taken]
