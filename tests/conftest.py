@@ -43,24 +43,10 @@ def shared(repo_root: Path) -> Path:
 @pytest.fixture(scope="session")
 def tiny_generator_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a random, much shrunken generator in the embedded one's feature space."""
-    import torch
+    from tests.networks import tiny_generator
 
-    from vec2face.models.generator import Vec2FaceGenerator
-
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        generator = Vec2FaceGenerator.from_size(
-            "small",
-            width=32,
-            encoder_depth=1,
-            encoder_heads=2,
-            decoder_depth=1,
-            decoder_heads=2,
-            latent_channels=16,
-            decoder_options={"widths": (16, 12, 8, 8), "depths": (1, 1, 1, 1)},
-        )
     folder = tmp_path_factory.mktemp("tiny-generator")
-    generator.save_pretrained(folder)
+    tiny_generator().save_pretrained(folder)
     return folder
 
 

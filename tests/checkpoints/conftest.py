@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from tests.networks import tiny_generator
 from vec2face.checkpoints.tables.mobilefacenet import MOBILEFACENET_RELU6
 from vec2face.models.embedders.compact import CompactEmbedder
 from vec2face.models.embedders.mobilefacenet import MobileFaceNetReLU6
@@ -61,19 +62,7 @@ def golden(shared: Path) -> Golden:
 @pytest.fixture(scope="session")
 def small_generator() -> Vec2FaceGenerator:
     """A tiny generator with random weights, in eval mode."""
-    torch.manual_seed(0)
-    return Vec2FaceGenerator.from_size(
-        "small",
-        feature_dim=16,
-        feature_space="test-space",
-        width=32,
-        encoder_depth=1,
-        decoder_depth=1,
-        encoder_heads=2,
-        decoder_heads=2,
-        latent_channels=16,
-        decoder_options={"widths": (16, 8, 8, 8), "depths": (1, 1, 1, 1)},
-    ).eval()
+    return tiny_generator(feature_dim=16, feature_space="test-space").eval()
 
 
 @pytest.fixture(scope="session")

@@ -4,24 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 
-from vec2face.errors import Vec2FaceError
+from tests.commands import mistake, run
 from vec2face.fileio.images import encode_image
 from vec2face.identities import IdentityBank
-from vec2face_cli.main import cli
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(cli, [str(part) for part in arguments])
-
-
-def mistake(*arguments: object) -> str:
-    result = run(*arguments)
-    if isinstance(result.exception, Vec2FaceError):
-        return str(result.exception)
-    assert result.exit_code == 2, result.output
-    return result.stderr.strip().splitlines()[-1]
 
 
 @pytest.fixture

@@ -8,26 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 
-from vec2face.errors import Vec2FaceError
+from tests.commands import mistake, run
 from vec2face.fileio.images import encode_image
-from vec2face_cli.main import cli
 
 SMALL = ("--source", "gaussian", "--identities", 3, "--images-per-identity", 2, "--identities-per-shard", 2)
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(cli, [str(part) for part in arguments])
-
-
-def mistake(*arguments: object) -> str:
-    """Run a command and return the message of the mistake it ends with."""
-    result = run(*arguments)
-    if isinstance(result.exception, Vec2FaceError):
-        return str(result.exception)
-    assert result.exit_code == 2, result.output
-    return result.stderr.strip().splitlines()[-1]
 
 
 @pytest.fixture

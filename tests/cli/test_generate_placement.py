@@ -4,10 +4,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
-from vec2face.errors import Vec2FaceError
-from vec2face_cli.main import cli
+from tests import commands
+from tests.commands import sentence
 
 SMALL = ("--source", "gaussian", "--identities", 3, "--images-per-identity", 2, "--identities-per-shard", 1)
 
@@ -16,16 +16,9 @@ SMALL = ("--source", "gaussian", "--identities", 3, "--images-per-identity", 2, 
 def run(tiny_generator_dir: Path, tmp_path: Path):
     def run_generate(*options: object) -> Result:
         made = ("generate", "--weights", tiny_generator_dir, *SMALL, "--audit", "none", "--out", tmp_path / "faces")
-        return CliRunner().invoke(cli, [str(part) for part in (*made, *options)])
+        return commands.run(*made, *options)
 
     return run_generate
-
-
-def mistake(result: Result) -> str:
-    if isinstance(result.exception, Vec2FaceError):
-        return str(result.exception)
-    assert result.exit_code == 2, result.output
-    return result.stderr.strip().splitlines()[-1]
 
 
 def test_jobs_of_an_array_make_a_dataset(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +76,7 @@ def test_mistakes_are_told(
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.delenv("SLURM_ARRAY_TASK_ID", raising=False)
-    assert told in mistake(run(*options))
+    assert told in sentence(run(*options))
     assert not list((tmp_path / "faces").glob("shards/*"))
 
 
@@ -91,9 +84,9 @@ def test_a_launcher_decides_how_many_there_are(run, monkeypatch: pytest.MonkeyPa
     variables = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert "leave --workers and --executor ray out" in mistake(run("--workers", 2))
+    assert "leave --workers and --executor ray out" in sentence(run("--workers", 2))
 
 
 def test_a_repair_is_of_a_whole_dataset(run) -> None:
-    told = mistake(run("--workers", 1, "--audit", "full", "--repair", "--shard-range", "0:1"))
+    told = sentence(run("--workers", 1, "--audit", "full", "--repair", "--shard-range", "0:1"))
     assert "a repair is of a whole dataset" in told

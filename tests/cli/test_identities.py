@@ -1,19 +1,20 @@
 """`vec2face identities`: banks are made, measured and never replaced unasked; mistakes end before any work."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner, Result
 from PIL import Image
 from torch import Tensor
 
 import vec2face.checkpoints
+from tests import commands
 from vec2face.config.generation import DEFAULT_CEILING
 from vec2face.contracts import InputContract
-from vec2face.errors import InputError, Vec2FaceError
+from vec2face.errors import InputError
 from vec2face.fileio.images import encode_image
 from vec2face.identities import IdentityBank, pack, sample
 from vec2face.identities.partial import PartialWork
@@ -21,23 +22,11 @@ from vec2face.identities.sampling import source_request
 from vec2face.identities.sources import PcaSource
 from vec2face.identities.statistics import fit
 from vec2face.models.embedders.base import FaceEmbedder
-from vec2face_cli.identities import identities
+
+run = partial(commands.run, "identities")
+mistake = partial(commands.mistake, "identities")
 
 RNG = np.random.default_rng(0)
-
-
-def run(*arguments: object) -> Result:
-    """Run the command; a user's mistake raises as it does for the main group."""
-    return CliRunner().invoke(identities, [str(part) for part in arguments])
-
-
-def mistake(*arguments: object) -> str:
-    """Run the command and return the message of the mistake it ends with."""
-    result = run(*arguments)
-    if isinstance(result.exception, Vec2FaceError):
-        return str(result.exception)
-    assert result.exit_code == 2, result.output
-    return result.stderr
 
 
 @pytest.fixture

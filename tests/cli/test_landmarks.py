@@ -8,29 +8,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner, Result
 
+from tests.commands import mistake, run
+from tests.networks import tiny_generator
 from vec2face.config.pose import LandmarkStyle
 from vec2face.data import detection
 from vec2face.data.detection import Detection
 from vec2face.data.landmarks.head import HeadPose, aligned_landmarks
 from vec2face.data.landmarks.picture import draw_landmarks
-from vec2face.errors import Vec2FaceError
 from vec2face.fileio.images import decode_image, encode_image
-from vec2face.models.generator import Vec2FaceGenerator
-from vec2face_cli.main import cli
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
-
-
-def mistake(*arguments: object) -> str:
-    result = run(*arguments)
-    if isinstance(result.exception, Vec2FaceError):
-        return str(result.exception)
-    assert result.exit_code == 2, result.output
-    return result.stderr.strip().splitlines()[-1]
 
 
 class Nearby:
@@ -82,19 +68,7 @@ def test_poses_are_measured_and_faces_not_found_are_left_blank(tmp_path: Path, d
 
 
 def test_generate_takes_views_and_landmarks(tmp_path: Path, tiny_generator_dir: Path) -> None:
-    generator = Vec2FaceGenerator.from_size(
-        "small",
-        width=32,
-        encoder_depth=1,
-        encoder_heads=2,
-        decoder_depth=1,
-        decoder_heads=2,
-        latent_channels=16,
-        decoder_options={"widths": (16, 12, 8, 8), "depths": (1, 1, 1, 1)},
-        lora_rank=2,
-        pose_condition=True,
-    )
-    generator.save_pretrained(tmp_path / "plus")
+    tiny_generator(lora_rank=2, pose_condition=True).save_pretrained(tmp_path / "plus")
     (tmp_path / "marks").mkdir()
     for yaw in (-30, 30):
         run("landmarks", "draw", "--yaw", yaw, "--out", tmp_path / "marks" / f"{yaw}.png")

@@ -1,20 +1,22 @@
 """`vec2face steer`: pictures, table and sheet; each mistake ends with one sentence before any work."""
 
 import csv
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors.numpy
 import torch
-from click.testing import CliRunner, Result
 
-from vec2face.errors import Vec2FaceError
+from tests import commands
 from vec2face.fileio.images import decode_image
 from vec2face.identities import IdentityBank
 from vec2face.steering.image_statistics import Brightness
 from vec2face.steering.optimise import from_pixels
-from vec2face_cli.main import cli
+
+run = partial(commands.run, "steer")
+mistake = partial(commands.mistake, "steer")
 
 NAN = """
 from vec2face.steering.estimators import AttributeEstimator
@@ -25,18 +27,6 @@ class Nothing(AttributeEstimator):
     def estimate(self, images):
         return images.mean(dim=(1, 2, 3)) * float("nan")
 """
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(cli, ["steer", *map(str, arguments)])
-
-
-def mistake(*arguments: object) -> str:
-    result = run(*arguments)
-    if isinstance(result.exception, Vec2FaceError):
-        return str(result.exception)
-    assert result.exit_code == 2, result.output
-    return result.stderr.strip().splitlines()[-1]
 
 
 @pytest.fixture
@@ -78,7 +68,7 @@ def test_the_first_picture_is_that_of_generate(common: list[object], tmp_path: P
     assert run(*common, "--brightness", ">=0", "--images-per-identity", 2, "--seed", 3).exit_code == 0
     arguments = ["generate", "--weights", tiny_generator_dir, "--bank", tmp_path / "bank.safetensors", "--seed", 3]
     arguments += ["--images-per-identity", 2, "--sigma", "0:1", "--format", "png", "--workers", 1, "--audit", "none"]
-    made = CliRunner().invoke(cli, [*map(str, arguments), "--out", str(tmp_path / "dataset")])
+    made = commands.run(*arguments, "--out", tmp_path / "dataset")
     assert made.exit_code == 0, made.output
     members = dict(read_tar(tmp_path / "dataset" / "shards" / "000000.tar"))
     for key in ("0000000_0000", "0000002_0001"):

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from tests.generation.conftest import MakeDataset, MakeRecipe, contents
+from tests.networks import tiny_generator
 from vec2face.config.base import parse
 from vec2face.config.pose import LandmarkStyle, PoseControl
 from vec2face.contracts import ARCFACE_TEMPLATE
@@ -36,19 +37,7 @@ def posed_generator_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random, much shrunken Vec2Face+: adapters and a pose encoder whose last layers are not zero."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        generator = Vec2FaceGenerator.from_size(
-            "small",
-            width=32,
-            encoder_depth=1,
-            encoder_heads=2,
-            decoder_depth=1,
-            decoder_heads=2,
-            latent_channels=16,
-            decoder_options={"widths": (16, 12, 8, 8), "depths": (1, 1, 1, 1)},
-            appearance_dim=0,
-            lora_rank=2,
-            pose_condition=True,
-        )
+        generator = tiny_generator(appearance_dim=0, lora_rank=2, pose_condition=True)
         torch.nn.init.normal_(generator.pose_encoder.linear.weight, std=0.3)
         for module in generator.modules():
             if isinstance(module, LoraLinear):

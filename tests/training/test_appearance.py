@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
+from tests.networks import tiny_generator
 from vec2face.data.facepack import FacePack
-from vec2face.models.generator import Vec2FaceGenerator
 from vec2face.training.appearance import AWAY_FROM_PADDED, divergence_loss, draw_appearance, fit_appearance
 from vec2face.training.batches import read_batch
 
@@ -31,11 +31,8 @@ def test_the_divergence_is_that_of_torchs_distributions_over_the_counted_images(
 
 
 def test_a_row_without_a_picture_borrows_the_code_of_the_picture_at_its_place_and_trains_no_encoder() -> None:
+    network = tiny_generator(feature_dim=8, appearance_dim=4)
     torch.manual_seed(0)
-    options = {"widths": (16, 12, 8, 8), "depths": (1, 1, 1, 1)}
-    network = Vec2FaceGenerator.from_size(
-        "small", feature_dim=8, width=16, latent_channels=16, decoder_options=options, appearance_dim=4
-    )
     images, valid = torch.rand(2, 3, 112, 112), torch.ones(2, 1, 112, 112)
     noise = torch.randn(2, 4)
     codes, loss = draw_appearance(network, images, valid, torch.tensor([1.0, 0.0]).view(2, 1, 1, 1), noise)
@@ -52,11 +49,7 @@ def test_a_row_without_a_picture_borrows_the_code_of_the_picture_at_its_place_an
 
 
 def test_the_fitted_distribution_is_that_of_the_codes_of_training_faces(pack: Path) -> None:
-    torch.manual_seed(0)
-    options = {"widths": (16, 12, 8, 8), "depths": (1, 1, 1, 1)}
-    network = Vec2FaceGenerator.from_size(
-        "small", feature_dim=8, width=16, latent_channels=16, decoder_options=options, appearance_dim=3
-    ).eval()
+    network = tiny_generator(feature_dim=8, appearance_dim=3).eval()
     faces = FacePack.load(pack)
     fit_appearance(network, faces)
     rows = np.flatnonzero(~faces.holdout)
@@ -75,11 +68,7 @@ def test_the_fitted_distribution_is_that_of_the_codes_of_training_faces(pack: Pa
 
 
 def test_drawn_looks_keep_away_from_those_of_padded_crops(pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.manual_seed(0)
-    options = {"widths": (16, 12, 8, 8), "depths": (1, 1, 1, 1)}
-    network = Vec2FaceGenerator.from_size(
-        "small", feature_dim=8, width=16, latent_channels=16, decoder_options=options, appearance_dim=3
-    ).eval()
+    network = tiny_generator(feature_dim=8, appearance_dim=3).eval()
     faces = FacePack.load(pack)
     rows = np.flatnonzero(~faces.holdout)
     padded = rows[: len(rows) // 2]
