@@ -5,16 +5,28 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 
-from vec2face.errors import ConfigError
+from vec2face.errors import ConfigError, InputError
+from vec2face.fileio.location import refuse_url
 
 
 class Schema(BaseModel):
     """A frozen schema that refuses unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _paths_are_of_this_machine(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse URLs where a field takes none: as a path, s3://bucket/x would be a folder of that name here."""
+        if isinstance(value, Path):
+            try:
+                refuse_url(value, what=str(info.field_name))
+            except InputError as error:
+                raise ValueError(str(error).removesuffix(".")) from None
+        return value
 
 
 SchemaT = TypeVar("SchemaT", bound=Schema)

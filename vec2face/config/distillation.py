@@ -1,12 +1,12 @@
 """Schema of a distillation recipe: how a small generator learns to render what a large one does."""
 
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from vec2face.config.base import Schema
 from vec2face.config.generation import MaskRate, Variation
+from vec2face.config.places import Place
 from vec2face.config.training import Augmentation, Count, GeneratorLosses, Share, TrainingRecipe, Weight
 
 
@@ -50,11 +50,11 @@ class TeacherVectors(Schema):
     source: Literal["faces", "statistics", "gaussian", "bank"] = Field(
         description="faces: of a face pack; statistics or gaussian: a new person every time; bank: a file's people"
     )
-    statistics: Path | None = Field(None, description="statistics: their file; null: those of the embedded weights")
+    statistics: Place | None = Field(None, description="statistics: their file; null: those of the embedded weights")
     standard_deviation: float | None = Field(
         None, gt=0, description="gaussian: raw feature units a dimension; null: the teacher's sigma unit"
     )
-    bank: Path | None = Field(None, description="bank: a saved bank or plain vectors (.safetensors, .npy)")
+    bank: Place | None = Field(None, description="bank: a saved bank or plain vectors (.safetensors, .npy)")
     perturbed_share: Share = Field(0.5, description="share of the vectors that are perturbed as a dataset's images are")
     variation: Variation = Field(Variation(), description="strengths of the perturbation and their shares")
 

@@ -1,11 +1,11 @@
 """Schema of a generation recipe: whose faces, how many images of each, how varied, in which form on disk."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from vec2face.config.base import Schema
+from vec2face.config.places import Place
 from vec2face.config.pose import PoseControl
 from vec2face.config.steering import RecipeSteering, RequestText
 
@@ -36,8 +36,8 @@ def default_method(source: str | None) -> Literal["pack", "reject"]:
 class Photos(Schema):
     """Real photographs to take identity vectors from, one identity a photograph."""
 
-    paths: tuple[Path, ...] = Field(min_length=1, description="image files, or folders of them")
-    detector: Path | None = Field(
+    paths: tuple[Place, ...] = Field(min_length=1, description="image files, or folders of them")
+    detector: Place | None = Field(
         None, description="face detector (.onnx: YuNet or SCRFD) for alignment; null: they are aligned crops"
     )
     embedder: str | None = Field(
@@ -90,16 +90,16 @@ class RenderedSelection(Schema):
 class Identities(Schema):
     """Where identity vectors come from: a ready bank, photographs, or sampling from a source."""
 
-    bank: Path | None = Field(None, description="a saved bank or plain vectors (.safetensors, .npy), taken in order")
+    bank: Place | None = Field(None, description="a saved bank or plain vectors (.safetensors, .npy), taken in order")
     photos: Photos | None = Field(None, description="photographs to embed")
     source: Literal["pca", "gaussian", "file"] | None = Field(
         None, description="what candidates are drawn from; null: pca, or nothing where bank or photos are given"
     )
-    statistics: Path | None = Field(None, description="pca: mean and components; null: those of the embedded weights")
+    statistics: Place | None = Field(None, description="pca: mean and components; null: those of the embedded weights")
     standard_deviation: float | None = Field(
         None, gt=0, description="gaussian: raw feature units a dimension; null: the generator's sigma unit"
     )
-    candidates: Path | None = Field(None, description="file: the candidate vectors (.safetensors, .npy)")
+    candidates: Place | None = Field(None, description="file: the candidate vectors (.safetensors, .npy)")
     count: IdentityCount | None = Field(
         None, description="identities; null: all of a bank or of the photographs, 100 when sampled"
     )

@@ -12,6 +12,8 @@ from vec2face.data.detection import FaceDetector, largest
 from vec2face.errors import InputError
 from vec2face.fileio.atomic import write_bytes
 from vec2face.fileio.images import decode_image_with_notes, encode_image
+from vec2face.fileio.location import Location
+from vec2face.fileio.mirror import local_copy
 
 # A face enlarged by more than this is blurred, which its vector shows.
 _NOTED_ENLARGEMENT = 2.0
@@ -36,7 +38,7 @@ class ReferenceFace:
 
 
 def read_reference_faces(
-    paths: Iterable[Path],
+    paths: Iterable[Location],
     detector: FaceDetector | None,
     *,
     by_folder: bool = False,
@@ -91,14 +93,15 @@ def write_crops(faces: Iterable[ReferenceFace], folder: Path, *, by_folder: bool
         write_bytes(folder / relative, encode_image(face.pixels, format="png"))
 
 
-def list_photos(paths: Iterable[Path]) -> list[Path]:
-    """Return the files named and those in the folders named, each once.
+def list_photos(places: Iterable[Location]) -> list[Path]:
+    """Return the files named and those in the folders named, each once; of URLs, copies on this machine.
 
     Raises:
         InputError: a path does not exist, a folder has no files, or there are no paths.
+        StorageError: a store cannot be read.
     """
     found: dict[Path, None] = {}
-    for path in map(Path, paths):
+    for path in map(local_copy, places):
         if path.is_dir():
             inside = sorted(file for file in path.rglob("*") if file.is_file() and not _hidden(file.relative_to(path)))
             if not inside:

@@ -21,6 +21,7 @@ from vec2face.evaluation.plots import plot_cmc
 from vec2face.evaluation.stored_embeddings import read_embeddings
 from vec2face.evaluation.subjects import NetworkSubject, StoredSubject, Subject
 from vec2face.evaluation.verification import check_images
+from vec2face.fileio.location import Location
 from vec2face.progress import ProgressReporter, SilentProgress
 
 CMC_FILE = "cmc.png"
@@ -75,7 +76,7 @@ class ReaderImages:
 
 
 def open_part(
-    part: str, source: Path, *, people_from: PeopleFrom, progress: ProgressReporter | None = None
+    part: str, source: Location, *, people_from: PeopleFrom, progress: ProgressReporter | None = None
 ) -> LabelledFaces:
     """Open one part: an image folder or any other face set.
 

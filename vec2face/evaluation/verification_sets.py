@@ -1,8 +1,9 @@
 """Open verification sets: insightface's `.bin`, pair lists with a folder of images, arrays of pixels with flags."""
 
 import lzma
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from vec2face.evaluation.folds import FOLDS, require_even_folds
 from vec2face.evaluation.image_lists import EncodedImages, ImageArray, ImageFiles, StoredImages, content_digest
 from vec2face.evaluation.pair_lists import PairList, find_images, read_pair_list
 from vec2face.evaluation.pickled import read_pickled_pairs, unpickle_pairs
+from vec2face.fileio.location import Location, is_url, parse_location
+from vec2face.fileio.mirror import local_folder, local_version, reading
 
 PAIRS_NAME = "pairs.txt"
 _FLAG_NAMES = ("{stem}_issame.txt", "{stem}_issame.npy", "issame.txt", "issame.npy")
@@ -51,12 +54,13 @@ class VerificationSet:
 
 
 def open_verification_sets(
-    arguments: Sequence[str], *, images: Path | None = None, folds: int | None = None
+    arguments: Sequence[str], *, images: Location | None = None, folds: int | None = None
 ) -> list[VerificationSet]:
     """Open several sets, `PATH` or `NAME=PATH` each; see `open_verification_set`.
 
     Raises:
         InputError: as there, or a set or a name is given twice.
+        StorageError: as there.
     """
     sets: list[VerificationSet] = []
     for argument in arguments:
@@ -73,21 +77,31 @@ def open_verification_sets(
     return sets
 
 
-def open_verification_set(argument: str, *, images: Path | None = None, folds: int | None = None) -> VerificationSet:
+def open_verification_set(
+    argument: str, *, images: Location | None = None, folds: int | None = None
+) -> VerificationSet:
     """Open one set.
 
     Args:
         argument: `PATH`, or `NAME=PATH` to name it, or `GROUP/NAME=PATH` for one group of a benchmark. PATH is a `.bin`
             (also compressed, `.xz`), a list of pairs (`.txt`), a folder with `pairs.txt` and images, or images as
             `.npy` with their flags beside them (`NAME_issame.txt` or `issame.txt`, or `.npy`), or the folder of those.
+            It may be a URL; of a pair list there, the folder it lies in is fetched, unless `images` is given.
         images: folder of the images that pair lists name.
         folds: number of folds; None takes the list's own, or 10.
 
     Raises:
         InputError: there is no such set, it is unusable, or does not divide into folds.
+        StorageError: a store cannot be read.
     """
-    label, path = _label(argument)
+    label, place = _label(argument)
+    with _reading(place, with_images=images is None) as path:
+        found = _read_set(path, images=None if images is None else local_folder(images), folds=folds)
     group, _, name = label.rpartition("/")
+    return replace(found, name=name, group=group or None, source=str(place))
+
+
+def _read_set(path: Path, *, images: Path | None, folds: int | None) -> VerificationSet:
     stated: int | None = None
     faces: StoredImages
     if path.is_dir() and (path / PAIRS_NAME).is_file():
@@ -111,17 +125,38 @@ def open_verification_set(argument: str, *, images: Path | None = None, folds: i
     if len(set(flags.tolist())) < 2:
         raise InputError(f"{path} holds pairs of one kind only; a verification set needs same and different people.")
     digest = content_digest(faces, extra=flags.tobytes())
-    return VerificationSet(name, group or None, str(path), kind, faces, flags, count, digest)
+    return VerificationSet(path.name, None, str(path), kind, faces, flags, count, digest)
 
 
-def _label(argument: str) -> tuple[str, Path]:
-    path = Path(argument)
-    if not path.exists() and "=" in argument:
+@contextmanager
+def _reading(place: Location, *, with_images: bool) -> Iterator[Path]:
+    """Give a path of this machine for a set, with what lies beside it and belongs to it."""
+    if isinstance(place, Path):
+        yield place
+        return
+    if place.suffix == ".txt" and with_images:
+        with reading(place.parent) as folder:
+            yield folder / place.name
+    elif place.suffix == ".npy":
+        # Other sets may lie in the same folder.
+        flags = {name.format(stem=place.name.removesuffix(place.suffix)) for name in _FLAG_NAMES}
+        there = {name: stat for name, stat in place.parent.files(depth=1).items() if name in {place.name, *flags}}
+        if place.name not in there:
+            raise InputError(f"there is nothing at {place}.")
+        yield local_version(place.parent, there) / place.name
+    else:
+        with reading(place) as copy:
+            yield copy
+
+
+def _label(argument: str) -> tuple[str, Location]:
+    path = parse_location(argument) if is_url(argument) else Path(argument)
+    if isinstance(path, Path) and not path.exists() and "=" in argument:
         label, _, rest = argument.partition("=")
         if not label.strip("/") or label.endswith("/"):
             raise InputError(f"{argument!r} names no set before '='; write NAME=SET or GROUP/NAME=SET.")
-        return label, Path(rest)
-    name = path.resolve().name
+        return label, parse_location(rest)
+    name = path.resolve().name if isinstance(path, Path) else path.name
     if not path.is_dir():
         for suffix in (".xz", ".bin", ".npy", ".txt"):
             name = name.removesuffix(suffix)

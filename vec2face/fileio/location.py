@@ -9,12 +9,25 @@ from vec2face.fileio.remote import RemotePath
 Location = Path | RemotePath
 
 _URL = re.compile(r"(?P<protocol>[A-Za-z][A-Za-z0-9+.-]+)://(?P<rest>.*)", re.DOTALL)
+_COLLAPSED_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _LOCAL = ("file", "local")
 
 
 def is_url(text: object) -> bool:
     """Tell whether a text is a URL (PROTOCOL://...) rather than a path."""
     return isinstance(text, RemotePath) or _URL.match(str(text)) is not None
+
+
+def refuse_url(path: Path, *, what: str) -> None:
+    """Raise `InputError` if a path was written as a URL, for things that stand on this machine alone.
+
+    Args:
+        path: made of what the user wrote; of a URL's two slashes it keeps one.
+        what: it is, such as "--out".
+    """
+    if _COLLAPSED_URL.match(str(path)):
+        protocol, _, rest = str(path).partition(":/")
+        raise InputError(f"{what} takes a path of this machine, not a URL such as {protocol}://{rest.lstrip('/')}.")
 
 
 def parse_location(text: str) -> Location:

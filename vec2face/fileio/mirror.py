@@ -18,10 +18,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vec2face.errors import InputError, StorageError
+from vec2face.errors import InputError, StorageError, Vec2FaceError
 from vec2face.fileio.atomic import explain_os_error, fingerprint, write_json
 from vec2face.fileio.local_copies import copies_folder, held
-from vec2face.fileio.location import Location
+from vec2face.fileio.location import Location, parse_location
 from vec2face.fileio.remote import RemotePath, RemoteStat
 from vec2face.progress import ProgressReporter, SilentProgress
 
@@ -38,6 +38,35 @@ def local_file(location: Location) -> Path:
     if isinstance(location, Path):
         return location
     return local_version(location.parent, {location.name: location.stat()}) / location.name
+
+
+def local_copy(location: Location, *, progress: ProgressReporter | None = None) -> Path:
+    """Return a path of this machine with the content of a file or folder: itself, or a copy brought up to date.
+
+    Raises:
+        InputError: there is nothing at the URL.
+        StorageError: it cannot be read, or the copy not be written.
+    """
+    if isinstance(location, Path):
+        return location
+    return local_file(location) if location.is_file() else local_folder(location, progress=progress)
+
+
+@contextmanager
+def reading(location: Location | str, *, progress: ProgressReporter | None = None) -> Iterator[Path]:
+    """Give the `local_copy` of a path, a URL or its text; mistakes that name the copy name the URL instead.
+
+    Raises:
+        InputError, StorageError: as `local_copy`.
+    """
+    location = parse_location(location) if isinstance(location, str) else location
+    copy = local_copy(location, progress=progress)
+    try:
+        yield copy
+    except Vec2FaceError as error:
+        if isinstance(location, Path) or str(copy) not in str(error):
+            raise
+        raise type(error)(str(error).replace(str(copy), str(location))) from None
 
 
 def local_version(folder: RemotePath, files: Mapping[str, RemoteStat]) -> Path:

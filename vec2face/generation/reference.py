@@ -5,6 +5,7 @@ from vec2face.config.generation import Photos
 from vec2face.data.detection import open_detector
 from vec2face.data.photos import read_reference_faces
 from vec2face.errors import ContractError
+from vec2face.fileio.mirror import local_copy
 from vec2face.generation.render import torch_threads
 from vec2face.identities import IdentityBank
 from vec2face.identities.references import bank_from_faces
@@ -25,7 +26,7 @@ def bank_from_photos(photos: Photos, *, feature_space: str, threads: int) -> Ide
         WeightsError: the embedder cannot be loaded.
         ContractError: no embedder of that feature space is known and none is given.
     """
-    detector = open_detector(photos.detector) if photos.detector else None
+    detector = open_detector(local_copy(photos.detector)) if photos.detector else None
     _, embedder = embedder_of_space(photos.embedder, feature_space)
     faces = read_reference_faces(photos.paths, detector)
     with torch_threads(threads):

@@ -18,6 +18,7 @@ from vec2face.contracts import require_same_width
 from vec2face.errors import InputError
 from vec2face.fileio.atomic import atomic_write, canonical_json, sha256_file
 from vec2face.fileio.location import Location
+from vec2face.fileio.mirror import reading
 
 BANK_FORMAT = "vec2face-bank/1"
 METADATA_KEY = "identity_bank"
@@ -90,7 +91,7 @@ class IdentityBank:
                 stream.write(self.vectors[start : start + _ROWS_WRITTEN].astype("<f4", copy=False).tobytes())
 
     @classmethod
-    def load(cls, path: Path) -> "IdentityBank":
+    def load(cls, place: Location | str) -> "IdentityBank":
         """Read a bank, or plain vectors from a `.npy` or a safetensors file (told apart by content, not by name).
 
         Plain vectors, of any floating type, get the ids "0000000", "0000001", ... and a provenance that names the file
@@ -98,8 +99,13 @@ class IdentityBank:
 
         Raises:
             InputError: the file is missing, of another kind, damaged, or holds unusable vectors or ids.
+            StorageError: a store cannot be read.
         """
-        path = Path(path)
+        with reading(place) as path:
+            return cls._read(path)
+
+    @classmethod
+    def _read(cls, path: Path) -> "IdentityBank":
         magic = _read_start(path)
         if magic == _NPY_MAGIC:
             return cls._from_plain(_load_npy(path), path)

@@ -6,12 +6,12 @@ candidate is the same whichever block it is asked for in.
 
 from abc import abstractmethod
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from vec2face.errors import InputError
+from vec2face.fileio.location import Location
 from vec2face.identities.bank import IdentityBank
 from vec2face.identities.statistics import EMBEDDED_STATISTICS, FeatureStatistics
 from vec2face.seeding import rng_for
@@ -54,7 +54,7 @@ class PcaSource:
 
     limit: int | None = None
 
-    def __init__(self, statistics_path: Path = EMBEDDED_STATISTICS) -> None:
+    def __init__(self, statistics_path: Location = EMBEDDED_STATISTICS) -> None:
         """Read the statistics. Raises `InputError` if they are missing or unusable; see `FeatureStatistics.load`."""
         self.statistics = FeatureStatistics.load(statistics_path)
         scale = np.sqrt(self.statistics.variances.astype(np.float64))
@@ -114,10 +114,10 @@ class GaussianSource:
 class FileSource:
     """The vectors of a file (see `IdentityBank.load`), in file order, each once; the seed plays no part."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Location) -> None:
         """Read the file. Raises `InputError` if it is missing or unusable."""
         self.bank = IdentityBank.load(path)
-        self._file = Path(path).name
+        self._file = path.name
 
     @property
     def width(self) -> int:

@@ -14,6 +14,8 @@ from safetensors import SafetensorError
 
 from vec2face.errors import InputError
 from vec2face.fileio.atomic import canonical_json, write_bytes
+from vec2face.fileio.location import Location
+from vec2face.fileio.mirror import reading
 
 STATISTICS_FORMAT = "vec2face-statistics/1"
 EMBEDDED_STATISTICS = Path(__file__).resolve().parent.parent / "weights" / "identities" / "statistics.safetensors"
@@ -53,13 +55,19 @@ class FeatureStatistics:
         write_bytes(path, safetensors.numpy.save(contiguous, {_METADATA_KEY: canonical_json(document).decode()}))
 
     @classmethod
-    def load(cls, path: Path) -> "FeatureStatistics":
+    def load(cls, place: Location | str) -> "FeatureStatistics":
         """Read and validate statistics.
 
         Raises:
             InputError: the file is missing, damaged, of another kind, or its tensors do not fit each other.
+            StorageError: a store cannot be read.
         """
-        if not Path(path).is_file():
+        with reading(place) as path:
+            return cls._read(path)
+
+    @classmethod
+    def _read(cls, path: Path) -> "FeatureStatistics":
+        if not path.is_file():
             raise InputError(f"there is no file of feature statistics {path}.")
         try:
             with safetensors.safe_open(path, framework="numpy") as file:

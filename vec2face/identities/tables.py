@@ -217,7 +217,9 @@ def _fastest(width: int) -> Kind:
     rng = np.random.default_rng(0)
     units = rng.standard_normal((_TILE_COLUMNS, width)).astype(np.float32)
     units /= np.sqrt(np.einsum("nd,nd->n", units, units))[:, None]
-    kinds: list[Kind] = ["float32", "bfloat16", *(["int8"] if _int8_is_exact(width) else [])]
+    kinds: list[Kind] = ["float32", "bfloat16"]
+    if _int8_is_exact(width):
+        kinds.append("int8")
     tables = {kind: TABLES[kind](_TILE_COLUMNS, width) for kind in kinds}
     seconds: dict[Kind, float] = {}
     for _ in range(_TRIALS):
