@@ -4,30 +4,39 @@ from pathlib import Path
 
 import click
 
+from vec2face_cli.locations import LocalPath
+
 
 @click.command()
 @click.argument("recipe")
 @click.option(
     "--data",
     "pack",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=LocalPath(file_okay=False),
     required=True,
     help="Face pack (vec2face data pack).",
 )
 @click.option(
     "--labels",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=LocalPath(dir_okay=False),
     default=None,
     help="CSV file: the column key (names in the pack), and one for each attribute of RECIPE; blank is unknown.",
 )
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="Folder of the run; resumed if it holds one."
-)
+@click.option("--out", type=LocalPath(), required=True, help="Folder of the run; resumed if it holds one.")
 @click.option(
     "--teacher", "teacher_ref", default=None, help="Network of the pack's embeddings: labels damaged pictures."
 )
+@click.option("--initial", "initial_ref", default=None, help="Estimator to start from: name or folder.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
-def estimator(recipe: str, pack: Path, labels: Path | None, out: Path, teacher_ref: str | None, device: str) -> None:
+def estimator(
+    recipe: str,
+    pack: Path,
+    labels: Path | None,
+    out: Path,
+    teacher_ref: str | None,
+    initial_ref: str | None,
+    device: str,
+) -> None:
     """Train a network that measures attributes of faces, as RECIPE (a file or a shipped name) says.
 
     The command prints how far the network is off on faces held out, beside a guess that looks at no face, and writes it
@@ -43,14 +52,22 @@ def estimator(recipe: str, pack: Path, labels: Path | None, out: Path, teacher_r
 
     values = load_recipe(recipe, EstimatorRecipe)
 
-    from vec2face.checkpoints import load_embedder
+    from vec2face.checkpoints import load_embedder, load_estimators
     from vec2face.training.estimator import train_estimator
     from vec2face_cli.training_progress import is_main_process, resumable, training_progress
 
     teacher = load_embedder(teacher_ref) if teacher_ref else None
+    initial = load_estimators(initial_ref) if initial_ref else None
     with resumable(out), training_progress("estimator") as reporter:
         summary = train_estimator(
-            values, pack=pack, labels=labels, out=out, teacher=teacher, reporter=reporter, device=device
+            values,
+            pack=pack,
+            labels=labels,
+            out=out,
+            teacher=teacher,
+            initial=initial,
+            reporter=reporter,
+            device=device,
         )
     if is_main_process():
         click.echo((out / "errors.md").read_text(encoding="utf-8"))

@@ -14,8 +14,9 @@ from vec2face.config.base import parse
 from vec2face.config.estimators import EstimatorRecipe
 from vec2face.config.training import PackRecipe
 from vec2face.data.facepack import FacePack, build_pack
-from vec2face.errors import ConfigError, DatasetError, InputError
+from vec2face.errors import ConfigError, ContractError, DatasetError, InputError
 from vec2face.models.embedders.base import FaceEmbedder
+from vec2face.models.estimators.network import AttributeNetwork
 from vec2face.training.augment import AugmentStrength, augment
 from vec2face.training.degraded_faces import DegradedFaces
 from vec2face.training.estimator import attribute_losses, train_estimator
@@ -137,6 +138,43 @@ def test_light_and_the_brighter_side_are_learnt(people: Path, labels: Path, tmp_
     assert "| **light** |" in (tmp_path / "run" / "errors.md").read_text()
 
 
+def test_a_scale_a_range_and_a_start_are_taken_over(people: Path, labels: Path, tmp_path: Path) -> None:
+    still = {"color": 0.0, "turn_degrees": 0.0, "shift_pixels": 0.0, "zoom": 0.0, "apart": 1.0}
+    first = recipe(SIDE, LIGHT, steps=4, batch=12, **still)
+    doubled = {"scale": 2.0, "balanced": True, "range": [-10, 10]}
+    again = recipe({**SIDE, **doubled}, {**LIGHT, "scale": 2.0}, steps=4, batch=12, side_light=0.2, **still)
+
+    def train(plan: EstimatorRecipe, out: str, initial: AttributeNetwork | None = None) -> AttributeNetwork:
+        said = SilentReporter()
+        train_estimator(
+            plan, pack=people, labels=labels, out=tmp_path / out, initial=initial, reporter=said, device="cpu"
+        )
+        return load_estimators(str(tmp_path / out / "estimator"))
+
+    start = train(first, "first")
+    found = train(again, "again", start)
+    for before, after in zip(start.attributes, found.attributes, strict=True):
+        assert after.spread == pytest.approx(2 * before.spread)
+    side, light = found.attributes
+    assert (side.low, side.high, side.mirrored, light.mirrored) == (-10, 10, "negated", "same")
+    for change, sentence in (
+        ({"stage_widths": [4, 4, 4, 4]}, r"has stage_widths \[4, 4, 4, 4\], the one to start from"),
+        ({"range": [-10, 900]}, "range of side is -10 to 900, but held-out labels reach from -"),
+    ):
+        shape = {key: value for key, value in change.items() if key != "range"}
+        plan = recipe({**SIDE, **doubled, **{k: v for k, v in change.items() if k == "range"}}, LIGHT, **still, **shape)
+        with pytest.raises((ContractError, InputError), match=sentence):
+            train(plan, "bad", start)
+
+
+def test_light_from_a_side_brightens_one_edge_as_it_darkens_the_other() -> None:
+    strength = AugmentStrength(0, 0, 0, 0, 0, side_light=0.4)
+    lit = augment(torch.zeros(4, 3, 112, 112), strength, torch.Generator().manual_seed(0))
+    assert torch.allclose(lit, -lit.flip(3), atol=1e-6)
+    assert lit[:, 0, 0, -1].unique().numel() == 4
+    assert lit.abs().max() <= 0.4
+
+
 def test_a_stopped_run_goes_on_exactly(
     people: Path, labels: Path, tmp_path: Path, pattern_embedders: dict[str, FaceEmbedder]
 ) -> None:
@@ -192,3 +230,7 @@ def test_recipes_that_contradict_themselves_are_refused() -> None:
         recipe(LIGHT, stage_widths=[4])
     with pytest.raises(ConfigError, match="at least a batch's share"):
         recipe(degraded={"count": 1}, batch=64)
+    with pytest.raises(ConfigError, match="range of light must have its low end first"):
+        recipe({**LIGHT, "range": [3, 2]})
+    with pytest.raises(ConfigError, match="range of side is that of turned pictures"):
+        recipe({**SIDE, "turned": "added", "range": [2, 3]})

@@ -9,6 +9,7 @@ from vec2face.config.training import Count, Share, TrainingRecipe, Weight
 
 AttributeName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", description="what users call the attribute")]
 Positive = Annotated[float, Field(gt=0)]
+Mirrored = Literal["same", "negated"]
 
 
 class EstimatedAttribute(Schema):
@@ -22,6 +23,10 @@ class EstimatedAttribute(Schema):
     high: float = Field(description="upper end of that range")
     tolerance: Positive = Field(description="a deviation from a target that is accepted, in the unit")
     error: float | None = Field(None, ge=0, description="mean absolute error on held-out faces; null: not measured")
+    mirrored: Mirrored | None = Field(
+        None,
+        description="its value in the mirror image of a face, at which the network then looks as well; null: not known",
+    )
 
     @model_validator(mode="after")
     def _range(self) -> "EstimatedAttribute":
@@ -35,10 +40,25 @@ class LearnedAttribute(Schema):
 
     name: AttributeName
     unit: str = Field(min_length=1, description="of the values in the table")
-    mirrored: Literal["same", "negated"] = Field("same", description="its value in the mirror image of a face")
+    mirrored: Mirrored = Field("same", description="its value in the mirror image of a face")
     turned: Literal["same", "added"] = Field("same", description="added: a picture turned clockwise has that much more")
+    scale: Positive = Field(1.0, description="what the table's values are multiplied by")
+    balanced: bool = Field(False, description="whether faces with rare values are shown more often")
+    range: tuple[float, float] | None = Field(
+        None,
+        description="targets that may be asked for, in the unit; null: percentiles of the held-out labels. "
+        "Held-out faces must reach both ends",
+    )
     weight: Weight = Field(1.0, description="of its loss")
     tolerance: Positive | None = Field(None, description="of targets, in the unit; null: the held-out error")
+
+    @model_validator(mode="after")
+    def _range_is_one(self) -> "LearnedAttribute":
+        if self.range is not None and not self.range[0] < self.range[1]:
+            raise ValueError(f"the range of {self.name} must have its low end first")
+        if self.range is not None and self.turned == "added":
+            raise ValueError(f"the range of {self.name} is that of turned pictures; leave it out")
+        return self
 
 
 class DegradedPictures(Schema):
@@ -76,6 +96,7 @@ class EstimatorRecipe(TrainingRecipe):
     zoom: float = Field(0.04, ge=0, lt=1, description="augmentation: largest relative change of scale")
     turn_degrees: float = Field(10.0, ge=0, le=45, description="augmentation: largest rotation, degrees")
     color: float = Field(0.3, ge=0, lt=1, description="augmentation: largest relative change of brightness, contrast")
+    side_light: float = Field(0.0, ge=0, lt=1, description="augmentation: largest brightening towards one edge")
 
     @model_validator(mode="after")
     def _something_to_learn(self) -> "EstimatorRecipe":

@@ -12,7 +12,8 @@ from vec2face.training.portion import Portion, whole_step
 
 @dataclass(frozen=True)
 class AugmentStrength:
-    """Largest changes: pixels, relative zoom, degrees, relative colour; odds of softening; deviation of added noise."""
+    """Largest changes: pixels, relative zoom, degrees, relative colour; odds of softening; deviation of added noise;
+    brightness that rises towards one edge and falls towards the other, as light from a side."""
 
     shift_pixels: float
     zoom: float
@@ -20,6 +21,7 @@ class AugmentStrength:
     color: float
     soften_probability: float
     noise: float = 0.0
+    side_light: float = 0.0
 
 
 def augment(
@@ -30,7 +32,7 @@ def augment(
     *,
     turned: Tensor | None = None,
 ) -> Tensor:
-    """Shift, zoom, rotate, change brightness and contrast, and soften each image on its own.
+    """Shift, zoom, rotate, change brightness and contrast, light from a side, and soften each image on its own.
 
     Args:
         images: `(B, 3, H, W)` RGB in [-1, 1]; gradients flow through.
@@ -60,6 +62,9 @@ def augment(
     brightness = uniform()[:, :, None, None] * strength.color
     tint = uniform(3)[:, :, None, None] * strength.color * 0.3
     moved = moved * contrast + brightness + tint
+    if strength.side_light:
+        across = torch.linspace(-1, 1, width, device=images.device)
+        moved = moved + uniform()[:, :, None, None] * strength.side_light * across
     soften = portion.of(torch.rand(portion.total, generator=generator) < strength.soften_probability).to(images.device)
     if bool(soften.any()):
         small = F.interpolate(moved, scale_factor=0.5, mode="area")

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vec2face.config.estimators import DegradedPictures, EstimatorRecipe, LearnedAttribute
+from vec2face.config.estimators import DegradedPictures, EstimatedAttribute, EstimatorRecipe, LearnedAttribute
 from vec2face.data.facepack import FacePack
-from vec2face.errors import InputError
+from vec2face.errors import ContractError, InputError
 from vec2face.fileio.atomic import sha256_file, write_json, write_text
 from vec2face.models.embedders.base import FaceEmbedder
 from vec2face.models.estimators.network import AttributeNetwork
@@ -53,6 +53,7 @@ def train_estimator(
     labels: Path | None,
     out: Path,
     teacher: FaceEmbedder | None = None,
+    initial: AttributeNetwork | None = None,
     reporter: TrainingReporter,
     device: str = "auto",
 ) -> TrainingSummary:
@@ -66,23 +67,25 @@ def train_estimator(
         labels: CSV file with the column `key` and one for each of the recipe's attributes; see `read_label_table`.
         out: folder of the run.
         teacher: the network whose embeddings the pack holds; only a recipe with `degraded` needs it.
+        initial: a network of the same attributes and size to start from instead of random weights.
         reporter: told of every logged step.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps"; see `find_processes`.
 
     Raises:
         InputError: the pack or the labels are unusable, labels, teacher or device are missing, or a loss is not finite.
-        ContractError: the teacher did not make the pack's embeddings.
+        ContractError: the teacher did not make the pack's embeddings, or `initial` measures or is something else.
         DatasetError: `out` holds a run with other settings.
     """
     faces = FacePack.load(pack)
     labelled = _read_labels(recipe, faces, labels)
     training, held_out = hold_out(faces, share=recipe.held_out_share, apart=recipe.apart, seed=recipe.run.seed)
+    _require_reached(recipe, labelled, held_out)
     processes = find_processes(device)
     torch.set_num_threads(recipe.run.threads)
     damaged, damaged_held_out = _damaged(recipe, faces, training, held_out, teacher, out, processes, reporter)
     stream = EstimatorStream(labelled, training, damaged, recipe)
     columns = _training_labels(recipe, labelled, training, damaged)
-    attributes = [describe_labels(name, unit, columns[name]) for name, unit in _units(recipe).items()]
+    attributes = _describe(recipe, columns)
     torch.manual_seed(seed_for(recipe.run.seed, "initial-weights") % 2**63)
     model = AttributeNetwork(
         name=recipe.name,
@@ -90,10 +93,19 @@ def train_estimator(
         widths=recipe.stage_widths,
         depths=recipe.stage_depths,
     )
-    model.to(device=processes.device, memory_format=torch.channels_last)
     facts = {**faces.facts, "labels": sha256_file(labels) if labels is not None else None}
+    if initial is not None:
+        _start_from(model, initial)
+    model.to(device=processes.device, memory_format=torch.channels_last)
     loop = TrainingLoop(model=model, recipe=recipe, facts=facts, out=out, processes=processes)
-    strength = AugmentStrength(recipe.shift_pixels, recipe.zoom, 0.0, recipe.color, soften_probability=0.0)
+    strength = AugmentStrength(
+        recipe.shift_pixels,
+        recipe.zoom,
+        0.0,
+        recipe.color,
+        soften_probability=0.0,
+        side_light=recipe.side_light,
+    )
     held = HeldOutFaces(stream, labelled.known(held_out), damaged_held_out, recipe)
     learnt: list[LearnedAttribute | DegradedPictures] = [*recipe.attributes]
     if recipe.degraded:
@@ -141,7 +153,23 @@ def _read_labels(recipe: EstimatorRecipe, faces: FacePack, labels: Path | None) 
     values = np.empty((len(faces.names), 0), np.float32)
     if labels is not None:
         values = read_label_table(labels, names=names, keys=faces.names)
+        values = values * np.array([one.scale for one in recipe.attributes], np.float32)
     return LabelledFaces(faces, values, np.array([one.mirrored == "negated" for one in recipe.attributes], bool))
+
+
+def _require_reached(recipe: EstimatorRecipe, labelled: LabelledFaces, held_out: np.ndarray) -> None:
+    """Raise `InputError` where a range is stated that no held-out face, or mirror image of one, reaches."""
+    for place, one in enumerate(recipe.attributes):
+        labels = labelled.values[held_out, place]
+        both = np.concatenate([labels, -labels]) if one.mirrored == "negated" else labels
+        known = both[np.isfinite(both)]
+        if one.range is None or (len(known) and known.min() <= one.range[0] and one.range[1] <= known.max()):
+            continue
+        reached = f"from {known.min():g} to {known.max():g}" if len(known) else "nowhere"
+        raise InputError(
+            f"the recipe's range of {one.name} is {one.range[0]:g} to {one.range[1]:g}, but held-out labels reach "
+            f"{reached}; state a range inside that, or none."
+        )
 
 
 def _damaged(
@@ -225,6 +253,25 @@ def _training_labels(
     return known
 
 
-def _units(recipe: EstimatorRecipe) -> dict[str, str]:
-    units = {one.name: one.unit for one in recipe.attributes}
-    return units | ({recipe.degraded.name: PERCENT} if recipe.degraded else {})
+def _describe(recipe: EstimatorRecipe, columns: dict[str, np.ndarray]) -> list[EstimatedAttribute]:
+    described = [
+        describe_labels(one.name, one.unit, columns[one.name], mirrored=one.mirrored) for one in recipe.attributes
+    ]
+    if recipe.degraded:
+        name = recipe.degraded.name
+        described.append(describe_labels(name, PERCENT, columns[name], mirrored="same"))
+    return described
+
+
+def _start_from(model: AttributeNetwork, initial: AttributeNetwork) -> None:
+    for what, asked, given in (
+        ("measures", [one.name for one in model.attributes], [one.name for one in initial.attributes]),
+        ("has stage_widths", list(model.config["widths"]), list(initial.config["widths"])),
+        ("has stage_depths", list(model.config["depths"]), list(initial.config["depths"])),
+    ):
+        if asked != given:
+            raise ContractError(
+                f"the recipe's estimator {what} {asked}, the one to start from {given}; leave out --initial, or ask "
+                "for the same in the recipe."
+            )
+    model.load_state_dict(initial.state_dict())

@@ -13,6 +13,7 @@ from vec2face.training.batches import BatchStream, read_batch
 from vec2face.training.degraded_faces import DegradedFaces
 from vec2face.training.examples import Examples
 from vec2face.training.portion import Portion
+from vec2face.training.rare_values import showings
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ class EstimatorStream:
         share = recipe.degraded.share if recipe.degraded else 0.0
         self._plain = total if damaged is None else total - round(share * total) if recipe.attributes else 0
         known = labelled.known(rows)
+        balanced = [place for place, one in enumerate(recipe.attributes) if one.balanced]
+        known = np.repeat(known, showings(labelled.values[np.ix_(known, balanced)]))
         self._stream = BatchStream(labelled.faces, known, batch_size=max(self._plain, 1), seed=recipe.run.seed)
 
     def read(self, portion: Portion) -> Examples:

@@ -12,21 +12,24 @@ BINS = 6
 RANGE = (0.5, 99.5)
 
 
-def held_out_errors(predicted: np.ndarray, true: np.ndarray, *, guess: float) -> dict[str, Any]:
+def held_out_errors(
+    predicted: np.ndarray, true: np.ndarray, *, guess: float, stated: tuple[float, float] | None = None
+) -> dict[str, Any]:
     """Compare values with labels.
 
     Args:
         predicted, true: `(N,)` in the attribute's unit, 2 or more, labels that differ.
         guess: what a guess that looks at no face says: the median of the training labels.
+        stated: the range that targets may have; None for the percentiles `RANGE` of the labels.
 
     Returns:
-        `pictures`; `low`, `high` (percentiles `RANGE` of the labels); `error` and `guess_error` (mean
+        `pictures`; `low`, `high` (ends of the range); `error` and `guess_error` (mean
         absolute); `bias` (mean of predicted - true); `rank_correlation` (Spearman); and `bins`, equal parts of
         low..high, each with `from`, `to`, `pictures`, `error`, `bias` (None where a bin is empty).
     """
     from scipy.stats import spearmanr
 
-    low, high = (float(end) for end in np.percentile(true, RANGE))
+    low, high = stated or (float(end) for end in np.percentile(true, RANGE))
     edges = np.linspace(low, high, BINS + 1)
     place = np.clip(np.searchsorted(edges, true, side="right") - 1, 0, BINS - 1)
     inside = (true >= low) & (true <= high)

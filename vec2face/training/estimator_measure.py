@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vec2face.config.estimators import EstimatedAttribute, EstimatorRecipe
+from vec2face.config.estimators import EstimatedAttribute, EstimatorRecipe, Mirrored
 from vec2face.models.estimators.network import AttributeNetwork
 from vec2face.seeding import rng_for
 from vec2face.training.augment import AugmentStrength, augment
@@ -21,12 +21,19 @@ _STILL = AugmentStrength(shift_pixels=0, zoom=0, rotate_degrees=0, color=0, soft
 PERCENT = "percent of the identity"
 
 
-def describe_labels(name: str, unit: str, labels: np.ndarray) -> EstimatedAttribute:
-    """Describe an attribute by its training labels `(N,)`, two or more that differ."""
+def describe_labels(name: str, unit: str, labels: np.ndarray, *, mirrored: Mirrored) -> EstimatedAttribute:
+    """Describe an attribute by its training labels `(N,)`, two or more that differ, and by what it is in a mirror."""
     low, high = (float(end) for end in np.percentile(labels, RANGE))
     spread = float(labels.std())
     return EstimatedAttribute(
-        name=name, unit=unit, centre=float(np.median(labels)), spread=spread, low=low, high=high, tolerance=spread
+        name=name,
+        unit=unit,
+        centre=float(np.median(labels)),
+        spread=spread,
+        low=low,
+        high=high,
+        tolerance=spread,
+        mirrored=mirrored,
     )
 
 
@@ -88,7 +95,7 @@ class HeldOutFaces:
             for one in chosen:
                 column = self._recipe.attributes.index(one)
                 turned = 0.0 if angles is None else angles.numpy()
-                _compare(found, one.name, values[:, column], labels[:, column] + turned, guesses)
+                _compare(found, one.name, values[:, column], labels[:, column] + turned, guesses, one.range)
         if self._damaged is not None and self._recipe.degraded is not None:
             values, labels = _predict(network, self._pictures(self._damaged))
             _compare(found, self._recipe.degraded.name, values[:, -1], labels[:, -1], guesses)
@@ -121,8 +128,13 @@ def _predict(network: AttributeNetwork, batches: Iterator[Examples]) -> tuple[np
 
 
 def _compare(
-    found: dict[str, dict[str, Any]], name: str, values: np.ndarray, labels: np.ndarray, guesses: dict[str, float]
+    found: dict[str, dict[str, Any]],
+    name: str,
+    values: np.ndarray,
+    labels: np.ndarray,
+    guesses: dict[str, float],
+    stated: tuple[float, float] | None = None,
 ) -> None:
     known = np.isfinite(labels)
     if len(np.unique(labels[known])) > 1:
-        found[name] = held_out_errors(values[known], labels[known], guess=guesses[name])
+        found[name] = held_out_errors(values[known], labels[known], guess=guesses[name], stated=stated)

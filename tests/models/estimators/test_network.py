@@ -42,6 +42,22 @@ def test_values_are_outputs_in_the_attributes_units() -> None:
         network.estimate(images[:, :, :100])
 
 
+def test_the_mirror_image_counts_as_much_where_its_value_is_known() -> None:
+    images = pictures()
+    plain, looking = (
+        tiny(YAW, AGE, AGE | {"name": "parting"}),
+        tiny(YAW | {"mirrored": "negated"}, AGE | {"mirrored": "same"}, AGE | {"name": "parting"}),
+    )
+    looking.load_state_dict(plain.state_dict())
+    one, other, found = plain.estimate(images), plain.estimate(images.flip(3)), looking.estimate(images)
+    assert torch.allclose(found[:, 0], (one[:, 0] - other[:, 0]) / 2, atol=1e-4)
+    assert torch.allclose(found[:, 1], (one[:, 1] + other[:, 1]) / 2, atol=1e-4)
+    assert torch.allclose(found[:, 2], one[:, 2], atol=1e-4)
+    mirrored = looking.estimate(images.flip(3))
+    assert torch.allclose(mirrored[:, 0], -found[:, 0], atol=1e-4)
+    assert torch.allclose(mirrored[:, 1], found[:, 1], atol=1e-4)
+
+
 def test_what_surrounds_the_face_does_not_count_and_what_is_in_it_does() -> None:
     network, images = tiny(), pictures(1)
     moved = images.clone().requires_grad_()

@@ -24,6 +24,7 @@ _LEFT, _TOP = 8, 16
 _MIDDLE = (55.5, 66.0)
 _RADIUS, _FADE = 43.0, 6.0
 _NECK_WIDTH, _HIDDEN_WIDTH = 24, 64
+_SIGNS = {"same": 1.0, "negated": -1.0}
 
 
 class AttributeNetwork(ModelMixin, ConfigMixin):
@@ -83,10 +84,21 @@ class AttributeNetwork(ModelMixin, ConfigMixin):
     def estimate(self, images: Tensor) -> Tensor:
         """Map `(B, 3, 112, 112)` RGB images in [-1, 1] to `(B, A)` float32 values in the attributes' units.
 
+        Of attributes that say what they are in a mirror image, the mean of both pictures: what the network reads off
+        one side of a face only, cancels.
+
         Raises:
             ContractError: the batch is not of that shape.
         """
         require_image_batch(images.shape)
+        if all(one.mirrored is None for one in self.attributes):
+            return self._values(images)
+        straight, mirrored = self._values(torch.cat([images, images.flip(3)])).chunk(2)
+        signs = [_SIGNS[one.mirrored] if one.mirrored else 0.0 for one in self.attributes]
+        sign = torch.tensor(signs, device=straight.device)
+        return torch.where(sign == 0, straight, (straight + sign * mirrored) / 2)
+
+    def _values(self, images: Tensor) -> Tensor:
         outputs = self(images).float()
         spread = torch.tensor([one.spread for one in self.attributes], device=outputs.device)
         centre = torch.tensor([one.centre for one in self.attributes], device=outputs.device)
