@@ -19,7 +19,7 @@ from vec2face.models.embedders.base import FaceEmbedder
 from vec2face.models.embedders.compact import CompactEmbedder
 from vec2face.models.embedders.iresnet import IResNet
 from vec2face.models.embedders.mobilefacenet import ArcFaceMobileFaceNet
-from vec2face.training.recognizer import Validation, train_recognizer
+from vec2face.training.recognizer import Validation, require_whole_people, train_recognizer
 from vec2face.training.recognizer_network import build_network, build_optimizer
 from vec2face.training.recognizer_result import Validations
 from vec2face.training.recognizer_schedule import Course
@@ -94,6 +94,29 @@ def test_every_head_and_optimiser_learns(faces: Path, tmp_path: Path, head: str,
     )
     losses = [line[head] for line in run(recipe, faces, tmp_path / "run").losses]
     assert np.mean(losses[-3:]) < 0.85 * np.mean(losses[:2])
+
+
+def test_people_of_a_batch_are_learned_from_too_and_such_a_run_resumes(faces: Path, tmp_path: Path) -> None:
+    recipe = tiny(
+        prototypes={"images": 2},
+        optimizer={"kind": "adamw"},
+        schedule={"length": 160, "accumulate": 2, "learning_rate": 5e-3},
+        augmentation={"crop": 0, "low_resolution": 0, "photometric": 0, "erase": 0},
+    )
+    whole = run(recipe, faces, tmp_path / "a")
+    losses = [line["prototypes"] for line in whole.losses]
+    assert np.mean(losses[-3:]) < 0.5 * np.mean(losses[:2])
+    with pytest.raises(KeyboardInterrupt):
+        run(recipe, faces, tmp_path / "b", SilentReporter(stop_after_images=24))
+    run(recipe, faces, tmp_path / "b")
+    assert (tmp_path / "a" / WEIGHTS).read_bytes() == (tmp_path / "b" / WEIGHTS).read_bytes()
+
+
+def test_people_are_never_torn_between_processes() -> None:
+    recipe = tiny(prototypes={"images": 2}, schedule={"batch_size": 12})
+    require_whole_people(recipe, processes=3)
+    with pytest.raises(ConfigError, match="a batch of 6 people, 2 images each, cannot be shared by 4 processes"):
+        require_whole_people(recipe, processes=4)
 
 
 def test_what_a_run_leaves_says_what_it_was_made_of(faces: Path, tmp_path: Path) -> None:
@@ -189,6 +212,8 @@ def test_a_recipe_for_another_number_of_datasets_is_refused(faces: Path, tmp_pat
         ({"schedule": {"drop_at": [48]}}, "drop_at must rise and end before length"),
         ({"schedule": {"decay": "cosine", "drop_at": [40]}}, "drop_at has no effect where decay is cosine"),
         ({"schedule": {"warmup": 48}}, "warmup must be shorter"),
+        ({"prototypes": {"images": 3}}, "batch_size 8 must be a multiple of prototypes.images 3"),
+        ({"prototypes": {"images": 4}, "schedule": {"accumulate": 2}}, "and hold two people a pass"),
         ({"augmentation": {"crop_area": [0.9, 0.2]}}, "crop_area must be two shares in rising order"),
     ],
 )

@@ -177,6 +177,27 @@ def test_every_image_is_seen_once_an_epoch(mix: FaceMix) -> None:
     assert wide.choose(0).tolist() == rows.tolist(), "three epochs in one step"
 
 
+def test_a_batch_of_people_holds_images_of_each(tmp_path: Path) -> None:
+    one = index(write_folders(tmp_path / "one", 5, 3), tmp_path)
+    two = index(write_folders(tmp_path / "two", 4, 2), tmp_path, weight=0.5)
+    mix = FaceMix([one, two], cache_images=0)
+    assert mix.turn_people == 7
+    stream = make_stream(mix, batch_size=14, images_of_a_person=2)
+    steps = [stream.choose(step) for step in range(3)]
+    for rows in steps:  # seven people each: a turn
+        first, second = mix.labels[rows].reshape(2, 7)
+        assert (first == second).all(), "an image of each person, then another of each"
+        assert len(set(first.tolist())) == 7
+        assert set(range(5)) <= set(first.tolist())
+        assert (rows[:7] != rows[7:]).all()
+    assert len({tuple(rows.tolist()) for rows in steps}) == 3
+    assert make_stream(mix, batch_size=42, images_of_a_person=2).choose(0).reshape(2, 21)[0].tolist() == [
+        row for rows in steps for row in rows[:7]
+    ]
+    more = mix.visits(0, images=3, seed=1)
+    assert all(len(set(rows)) == min(3, 3 if mix.labels[rows[0]] < 5 else 2) for rows in more.tolist())
+
+
 def test_portions_are_parts_of_the_whole_step(mix: FaceMix) -> None:
     stream = make_stream(mix, augmentation=RecognitionAugmentation(), centre_share=0.75)
     whole = stream.read(whole_step(2, 6))

@@ -238,6 +238,16 @@ class RecognitionAugmentation(Schema):
         return self
 
 
+class Prototypes(Schema):
+    """A second loss, of images against the people of their own batch; see `vec2face.training.prototypes`."""
+
+    images: int = Field(
+        4, ge=2, le=64, description="images of each person in a batch, which holds so many fewer people"
+    )
+    weight: float = Field(1.0, gt=0, description="of the loss, beside the head's")
+    scale: float = Field(16.0, gt=0, description="by which cosines are multiplied")
+
+
 class RecognizerRecipe(Schema):
     """Train a recogniser from scratch on labelled faces."""
 
@@ -249,6 +259,9 @@ class RecognizerRecipe(Schema):
         gt=0,
         le=1,
         description="share of the class centres in each step's softmax: the batch's own and random ones",
+    )
+    prototypes: Prototypes | None = Field(
+        None, description="learn from the people of each batch too; null: batches of single images, the head alone"
     )
     optimizer: OptimizerOptions
     schedule: RecognitionSchedule
@@ -265,6 +278,17 @@ class RecognizerRecipe(Schema):
     )
     validation: str | None = Field(None, description="verification set (.bin) of people who are in no test set")
     run: RunOptions = RunOptions()
+
+    @model_validator(mode="after")
+    def _people_fill_the_batch(self) -> "RecognizerRecipe":
+        if self.prototypes is not None:
+            passes = self.prototypes.images * self.schedule.accumulate
+            if self.schedule.batch_size % passes or self.schedule.batch_size < 2 * passes:
+                raise ValueError(
+                    f"batch_size {self.schedule.batch_size} must be a multiple of prototypes.images "
+                    f"{self.prototypes.images} times accumulate {self.schedule.accumulate}, and hold two people a pass"
+                )
+        return self
 
     @model_validator(mode="after")
     def _the_best_is_measured(self) -> "RecognizerRecipe":

@@ -37,8 +37,8 @@ class StudyTrial(Schema):
             raise ValueError("a seed is given twice")
         if {"datasets", "validation", "keep"} & set(self.training):
             raise ValueError(
-                "training can set none of datasets, validation, keep: people, images_per_person and at_least say what is "
-                "taken, and the study has a validation set of its own"
+                "training can set none of datasets, validation, keep: people, images_per_person and at_least say what "
+                "is taken, and the study has a validation set of its own"
             )
         if "seed" in self.training.get("run", {}):
             raise ValueError("seeds stand under seeds")

@@ -20,6 +20,7 @@ from vec2face.training.loop import TrainingLoop, TrainingReporter, TrainingSumma
 from vec2face.training.portion import Portion
 from vec2face.training.precision import autocast
 from vec2face.training.processes import Processes, find_processes
+from vec2face.training.prototypes import prototype_loss
 from vec2face.training.recognizer_data import FaceMix, RecognitionBatch, RecognitionStream
 from vec2face.training.recognizer_index import index_set
 from vec2face.training.recognizer_network import Recognizer, build_head, build_network, build_optimizer
@@ -71,6 +72,7 @@ def train_recognizer(
     if (recipe.validation is None) != (validation is None):
         raise InputError("a validation set must be given exactly if the recipe names one.")
     processes = find_processes(device)
+    require_whole_people(recipe, processes=processes.count)
     torch.set_num_threads(recipe.run.threads)
     mix = _open_mix(recipe, data, out, processes, reporter)
     course = Course.of(recipe.schedule, epoch=mix.epoch_images)
@@ -107,6 +109,7 @@ def train_recognizer(
         augmentation=recipe.augmentation,
         centre_share=recipe.centre_share,
         seed=recipe.run.seed,
+        images_of_a_person=None if recipe.prototypes is None else recipe.prototypes.images,
     )
 
     def compute(batch: RecognitionBatch, portion: Portion) -> dict[str, Tensor]:
@@ -114,7 +117,10 @@ def train_recognizer(
         with autocast(processes.device, recipe.run.precision):
             embedding = model.embed(batch.images())
         loss = centres.classify(embedding, batch.labels, batch.sampled, images_before=portion.images_before)
-        return {recipe.head.kind: loss}
+        if (options := recipe.prototypes) is None:
+            return {recipe.head.kind: loss}
+        beside = prototype_loss(embedding, batch.labels, images=options.images, scale=options.scale)
+        return {recipe.head.kind: loss, "prototypes": options.weight * beside}
 
     keeper = _Keeper(recipe, model, out, validation, provenance={"made by": "vec2face train recognizer", **facts})
     summary = loop.run(stream.read, compute, measure=keeper.measure, reporter=reporter)
@@ -160,6 +166,20 @@ class _Keeper:
             return None
         named = {"name": self._validation.name, "digest": self._validation.digest}
         return {**named, "selected_the_weights": self._recipe.keep == "best", "accuracy_by_step": self._history.values}
+
+
+def require_whole_people(recipe: RecognizerRecipe, *, processes: int) -> None:
+    """Raise `ConfigError` if a pass of some process would hold a part of a person's images, or of one person alone."""
+    if recipe.prototypes is None:
+        return
+    people = recipe.schedule.batch_size // recipe.prototypes.images
+    portions = processes * recipe.schedule.accumulate
+    if people % portions or people < 2 * portions:
+        raise ConfigError(
+            f"a batch of {people} people, {recipe.prototypes.images} images each, cannot be shared by {processes} "
+            f"processes in {recipe.schedule.accumulate} passes so that each compares two or more whole people; change "
+            "batch_size or prototypes.images."
+        )
 
 
 def _open_mix(

@@ -35,6 +35,7 @@ class FaceMix:
         labels: `(N,)` int64 class of each row.
         classes: C.
         epoch_images: images of an epoch, in which each dataset occurs as often as its weight says.
+        turn_people: visits of a turn, in which each dataset's people occur as often as its weight says.
 
     Raises:
         InputError: there are fewer than two people.
@@ -44,9 +45,9 @@ class FaceMix:
         self._sets = tuple(sets)
         people = [part.classes for part in self._sets]
         self._begins = np.cumsum([0, *(len(part.labels) for part in self._sets)])
-        firsts = np.cumsum([0, *people[:-1]])
+        self._firsts = np.cumsum([0, *people[:-1]])
         self.labels: NDArray[np.int64] = np.concatenate(
-            [part.labels + first for part, first in zip(self._sets, firsts, strict=True)]
+            [part.labels + first for part, first in zip(self._sets, self._firsts, strict=True)]
         )
         self.classes = sum(people)
         if self.classes < 2:
@@ -54,8 +55,10 @@ class FaceMix:
                 f"{self._sets[0].reader.source} holds one person only; a recogniser learns to tell people apart, "
                 "so it needs at least two."
             )
+        self._people_begin = np.concatenate([[0], np.cumsum(np.bincount(self.labels, minlength=self.classes))])
         self.epoch_images = sum(round(part.weight * len(part.labels)) for part in self._sets)
-        if not self.epoch_images:
+        self.turn_people = sum(round(part.weight * part.classes) for part in self._sets)
+        if not self.epoch_images or not self.turn_people:
             raise InputError("the weights of the datasets are so small that an epoch has no image; raise one.")
         # A reader's file handle has one position; decoding, the long part, is done outside the lock.
         self._locks = [threading.Lock() for _ in self._sets]
@@ -98,10 +101,35 @@ class FaceMix:
         rng = rng_for(seed, "recognition-order", epoch)
         parts = []
         for first, part in zip(self._begins, self._sets, strict=False):
-            rows = np.arange(first, first + len(part.labels))
-            wanted = round(part.weight * len(rows))
-            parts += [rows] * (wanted // len(rows)) + [rng.permutation(rows)[: wanted % len(rows)]]
+            parts.append(_repeated(np.arange(first, first + len(part.labels)), part.weight, rng))
         return rng.permutation(np.concatenate(parts))
+
+    def visits(self, turn: int, *, images: int, seed: int) -> NDArray[np.int64]:
+        """Return `(V, images)` rows: the people of a turn in its own random order, and random images of each.
+
+        A turn visits each person once or, of a dataset with another weight, so often on average. Images of a visit are
+        others as long as the person has any.
+        """
+        rng = rng_for(seed, "recognition-visits", turn)
+        people = [
+            _repeated(np.arange(first, first + part.classes), part.weight, rng)
+            for first, part in zip(self._firsts, self._sets, strict=True)
+        ]
+        visited = rng.permutation(np.concatenate(people))
+        begins = self._people_begin[visited]
+        counts = self._people_begin[visited + 1] - begins
+        # The start in a person's own shuffled images is random too, so that several visits of a turn differ.
+        shuffled = np.lexsort((rng.random(len(self.labels)), self.labels))
+        places = (rng.integers(0, counts)[:, None] + np.arange(images)) % counts[:, None]
+        chosen: NDArray[np.int64] = shuffled[begins[:, None] + places]
+        return chosen
+
+
+def _repeated(numbers: NDArray[np.int64], weight: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return all numbers as often as the whole part of `weight` says, and a random share of them once more."""
+    wanted = round(weight * len(numbers))
+    times, rest = divmod(wanted, len(numbers))
+    return np.concatenate([*[numbers] * times, rng.permutation(numbers)[:rest]])
 
 
 @dataclass(frozen=True)
@@ -151,6 +179,8 @@ class RecognitionStream:
         augmentation: what is changed.
         centre_share: share of the classes in a step's softmax.
         seed: of everything random here.
+        images_of_a_person: None for shuffled images; else a batch holds so many of each of its people, an image of each
+            first, then another of each and so on. Portions then hold whole people if their number divides by theirs.
     """
 
     def __init__(
@@ -161,18 +191,21 @@ class RecognitionStream:
         augmentation: RecognitionAugmentation,
         centre_share: float,
         seed: int,
+        images_of_a_person: int | None = None,
     ) -> None:
         self._mix, self._batch_size, self._augmentation = mix, batch_size, augmentation
-        self._share, self._seed = centre_share, seed
+        self._share, self._seed, self._together = centre_share, seed, images_of_a_person
         self._orders: dict[int, NDArray[np.int64]] = {}
         self._lock = threading.Lock()
 
     def choose(self, step: int) -> NDArray[np.int64]:
         """Return the rows of a step's whole batch."""
-        epochs, offsets = np.divmod(
-            np.arange(step * self._batch_size, (step + 1) * self._batch_size), self._mix.epoch_images
-        )
-        return np.concatenate([self._order(int(epoch))[offsets[epochs == epoch]] for epoch in np.unique(epochs)])
+        size, length = self._batch_size, self._mix.epoch_images
+        if self._together is not None:
+            size, length = size // self._together, self._mix.turn_people
+        epochs, offsets = np.divmod(np.arange(step * size, (step + 1) * size), length)
+        rows = np.concatenate([self._order(int(epoch))[offsets[epochs == epoch]] for epoch in np.unique(epochs)])
+        return rows.T.reshape(-1)
 
     def read(self, portion: Portion) -> RecognitionBatch:
         """Read a portion of a step; its `total` is the batch size."""
@@ -197,5 +230,8 @@ class RecognitionStream:
             if epoch not in self._orders:
                 # Readers may be a little ahead of or behind one another.
                 self._orders = {k: v for k, v in self._orders.items() if abs(k - epoch) <= KEPT_ORDERS}
-                self._orders[epoch] = self._mix.order(epoch, seed=self._seed)
+                if self._together is None:
+                    self._orders[epoch] = self._mix.order(epoch, seed=self._seed)
+                else:
+                    self._orders[epoch] = self._mix.visits(epoch, images=self._together, seed=self._seed)
             return self._orders[epoch]
