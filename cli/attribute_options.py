@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from vec2face_cli.locations import LocalPath
+
 _COUNT = click.IntRange(min=1)
 
 _OPTIONS = (
@@ -18,9 +20,7 @@ _OPTIONS = (
         help="Steer every image, to targets such as 'yaw=uniform[-40, 40]' or 'brightness=>=100'; repeatable.",
     ),
     click.option("--estimator", "estimators", multiple=True, metavar="REF", help="Further estimators for --attribute."),
-    click.option(
-        "--directions", type=click.Path(path_type=Path), help="Directions to jump along; estimated by default."
-    ),
+    click.option("--directions", type=LocalPath(), help="Directions to jump along; estimated by default."),
     click.option("--identity-floor", type=click.FloatRange(-1, 1), help="Cosine to the identity that steering keeps."),
     click.option("--max-evaluations", type=_COUNT, help="Most passes that a steered image takes."),
     click.option("--capped", type=click.Choice(["keep", "drop"]), help="What becomes of images that miss a target."),

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import click
 
+from vec2face_cli.locations import LocalPath
+
 
 @click.command("label-pose")
-@click.argument("table", type=click.Path(path_type=Path))
+@click.argument("table", type=LocalPath())
 @click.option("--keep", multiple=True, metavar="COLUMN", help="Column of TABLE to take over, such as age; repeatable.")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="File to write (.csv).")
+@click.option("--out", type=LocalPath(dir_okay=False), required=True, help="File to write (.csv).")
 @click.option("--overwrite", is_flag=True, help="Replace what is there already.")
 def label_pose(table: Path, keep: tuple[str, ...], out: Path, overwrite: bool) -> None:
     """Fit a generic head to the landmarks in TABLE, and write yaw, pitch and roll for `vec2face train estimator`.

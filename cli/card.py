@@ -4,10 +4,12 @@ from pathlib import Path
 
 import click
 
+from vec2face_cli.locations import LocalPath
+
 
 @click.command(short_help="Write a dataset's card from its audit's facts, without measuring again.")
-@click.argument("dataset", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="The file; by default card.md beside the facts.")
+@click.argument("dataset", type=LocalPath())
+@click.option("--out", type=LocalPath(), help="The file; by default card.md beside the facts.")
 def card(*, dataset: Path, out: Path | None) -> None:
     """Write the card of DATASET, a dataset that was audited, or the facts.json of an audit.
 

@@ -8,6 +8,7 @@ import click
 from vec2face_cli.data_make_bin import make_bin
 from vec2face_cli.data_make_pairs import make_pairs
 from vec2face_cli.data_prepare import prepare
+from vec2face_cli.locations import LocalPath
 
 if TYPE_CHECKING:
     from vec2face.config.training import PackRecipe
@@ -25,7 +26,7 @@ data.add_command(prepare)
 
 @data.command()
 @click.argument("recipe", required=False)
-@click.option("--root", type=click.Path(path_type=Path, file_okay=False), help="Folder of the recipe's sources.")
+@click.option("--root", type=LocalPath(file_okay=False), help="Folder of the recipe's sources.")
 @click.option(
     "--from",
     "sources",
@@ -33,7 +34,7 @@ data.add_command(prepare)
     metavar="SOURCE",
     help="Pack this source, without a recipe: a prepared folder, or any face set of aligned crops; repeatable.",
 )
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the pack to write.")
+@click.option("--out", type=LocalPath(), required=True, help="Folder of the pack to write.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing pack.")
 def pack(recipe: str | None, root: Path | None, sources: tuple[str, ...], out: Path, overwrite: bool) -> None:
     """Pack aligned 112x112 faces into memory-mapped arrays, from a RECIPE (a file or a shipped name) or from sources.

@@ -5,7 +5,9 @@ from typing import Literal
 
 import click
 
-_PATH = click.Path(path_type=Path)
+from vec2face_cli.locations import LocalPath
+
+_PATH = LocalPath()
 
 
 @click.command("make-pairs")

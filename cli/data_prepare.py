@@ -6,16 +6,17 @@ import click
 
 from vec2face.config.base import parse
 from vec2face.config.preparing import PrepareOptions
+from vec2face_cli.locations import LocalPath
 
 DEFAULTS = {name: field.default for name, field in PrepareOptions.model_fields.items()}
 COUNT = click.IntRange(min=1)
 GREY = click.FloatRange(0, 255)
-EXISTING_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+EXISTING_FILE = LocalPath(exists=True, dir_okay=False)
 
 
 @click.command(short_help="Align, clean, embed and shard a face set.")
 @click.argument("source")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write: new, empty, or begun.")
+@click.option("--out", type=LocalPath(), required=True, help="Folder to write: new, empty, or begun.")
 @click.option("--detector", type=EXISTING_FILE, help="Find and align faces by this detector (.onnx: YuNet or SCRFD).")
 @click.option("--landmarks", type=EXISTING_FILE, help="Align by this table: CSV of key, x1, y1, ..., x5, y5 (pixels).")
 @click.option("--aligned", is_flag=True, help="The images are aligned 112x112 crops already.")

@@ -6,8 +6,9 @@ from typing import Literal
 import click
 
 from vec2face.config.audit import AuditOptions
+from vec2face_cli.locations import LocalPath
 
-FILE = click.Path(path_type=Path)
+FILE = LocalPath()
 DEFAULTS = AuditOptions()
 
 

@@ -10,6 +10,7 @@ from vec2face_cli.evaluate_ijb import ijb
 from vec2face_cli.evaluate_realism import realism
 from vec2face_cli.evaluate_sheets import sheets
 from vec2face_cli.evaluate_verification import verification
+from vec2face_cli.locations import LocalPath
 
 
 @click.group()
@@ -27,8 +28,8 @@ evaluate.add_command(verification)
 
 @evaluate.command("operating-points")
 @click.argument("embedder")
-@click.argument("pack", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--out", type=click.Path(path_type=Path), help="Write the thresholds to this JSON file.")
+@click.argument("pack", type=LocalPath(file_okay=False))
+@click.option("--out", type=LocalPath(), help="Write the thresholds to this JSON file.")
 def operating_points_command(embedder: str, pack: Path, out: Path | None) -> None:
     """Measure at which cosine EMBEDDER takes strangers of PACK (a face pack with named people) for one person.
 
@@ -56,12 +57,12 @@ def operating_points_command(embedder: str, pack: Path, out: Path | None) -> Non
 
 
 @evaluate.command()
-@click.argument("pack", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("pack", type=LocalPath(file_okay=False))
 @click.option("--generator", "generator_ref", default="embedded", show_default=True, help="Name, folder or hub id.")
 @click.option("--embedder", "embedder_ref", default="embedded", show_default=True, help="Gives the identity vectors.")
 @click.option("--judge", "judge_refs", multiple=True, help="A recogniser that took no part in training; repeatable.")
-@click.option("--sheet", type=click.Path(path_type=Path), required=True, help="Picture to write (.png or .jpg).")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures to this file as well.")
+@click.option("--sheet", type=LocalPath(), required=True, help="Picture to write (.png or .jpg).")
+@click.option("--json", "json_file", type=LocalPath(), help="Write the figures to this file as well.")
 def reconstruction(
     pack: Path, generator_ref: str, embedder_ref: str, judge_refs: tuple[str, ...], sheet: Path, json_file: Path | None
 ) -> None:

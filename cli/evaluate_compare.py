@@ -4,7 +4,9 @@ from pathlib import Path
 
 import click
 
-_PATH = click.Path(path_type=Path)
+from vec2face_cli.locations import LocalPath
+
+_PATH = LocalPath()
 
 
 @click.command()

@@ -5,14 +5,16 @@ from typing import Literal
 
 import click
 
-_PATH = click.Path(path_type=Path)
+from vec2face.fileio.location import Location
+from vec2face_cli.evaluation_output import measurement_options, prepare_output, write_output
+from vec2face_cli.locations import LOCATION
 
 
 @click.command()
 @click.argument("subject")
-@click.option("--probes", type=_PATH, help="Faces to look for: a folder for each person, or another face set.")
-@click.option("--gallery", type=_PATH, help="Faces to look among; everybody in the probes is there.")
-@click.option("--distractors", type=_PATH, help="Strangers among them; people are not asked for.")
+@click.option("--probes", type=LOCATION, help="Faces to look for: a folder for each person, or another face set.")
+@click.option("--gallery", type=LOCATION, help="Faces to look among; everybody in the probes is there.")
+@click.option("--distractors", type=LOCATION, help="Strangers among them; people are not asked for.")
 @click.option(
     "--people-from",
     type=click.Choice(["folders", "file-names"]),
@@ -20,20 +22,13 @@ _PATH = click.Path(path_type=Path)
     show_default=True,
     help="Who is in a picture: its folder, or its file's name before the first underscore (TinyFace).",
 )
-@click.option(
-    "--format", "checkpoint_format", metavar="FORMAT", help="Layout of SUBJECT, where it is a bare checkpoint."
-)
-@click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Images in one pass.")
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
-@click.option("--out", type=_PATH, help="Folder for result.json, result.html, result.md and a plot.")
-@click.option("--overwrite", is_flag=True, help="Replace an existing result.")
-@click.option("--json", "json_file", type=_PATH, help="Write the figures to this file as well.")
+@measurement_options
 def identification(
     *,
     subject: str,
-    probes: Path | None,
-    gallery: Path | None,
-    distractors: Path | None,
+    probes: Location | None,
+    gallery: Location | None,
+    distractors: Location | None,
     people_from: Literal["folders", "file-names"],
     checkpoint_format: str | None,
     batch_size: int,
@@ -56,7 +51,6 @@ def identification(
     from vec2face.errors import InputError
     from vec2face.evaluation.identification_run import open_part, run_identification
     from vec2face.evaluation.subjects import NetworkSubject, open_subject
-    from vec2face_cli.evaluation_output import prepare_output, write_output
     from vec2face_cli.progress import TerminalProgress
 
     prepare_output(out, json_file, overwrite=overwrite)

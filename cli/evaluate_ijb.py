@@ -4,12 +4,14 @@ from pathlib import Path
 
 import click
 
-_PATH = click.Path(path_type=Path)
+from vec2face.fileio.location import Location
+from vec2face_cli.evaluation_output import measurement_options, prepare_output, write_output
+from vec2face_cli.locations import LOCATION, LocalPath
 
 
 @click.command()
 @click.argument("subject")
-@click.argument("root", type=_PATH)
+@click.argument("root", type=LOCATION)
 @click.option("--benchmark", type=click.Choice(["ijbb", "ijbc"]), required=True, help="Which lists below ROOT/meta.")
 @click.option(
     "--setting",
@@ -20,19 +22,12 @@ _PATH = click.Path(path_type=Path)
     show_default=True,
     help="Weigh faces by embedding length (N1) and detector score (D1); repeatable.",
 )
-@click.option(
-    "--format", "checkpoint_format", metavar="FORMAT", help="Layout of SUBJECT, where it is a bare checkpoint."
-)
-@click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Images in one pass.")
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
-@click.option("--keep-embeddings", type=_PATH, help="Write the embeddings to this .npy, to measure them again.")
-@click.option("--out", type=_PATH, help="Folder for result.json, result.html, result.md and plots.")
-@click.option("--overwrite", is_flag=True, help="Replace an existing result.")
-@click.option("--json", "json_file", type=_PATH, help="Write the figures to this file as well.")
+@click.option("--keep-embeddings", type=LocalPath(), help="Write the embeddings to this .npy, to measure them again.")
+@measurement_options
 def ijb(
     *,
     subject: str,
-    root: Path,
+    root: Location,
     benchmark: str,
     settings: tuple[str, ...],
     checkpoint_format: str | None,
@@ -56,8 +51,8 @@ def ijb(
     from vec2face.errors import InputError
     from vec2face.evaluation.ijb_run import open_ijb, run_ijb
     from vec2face.evaluation.subjects import open_subject
+    from vec2face.fileio.mirror import local_folder
     from vec2face.fileio.outputs import require_new
-    from vec2face_cli.evaluation_output import prepare_output, write_output
     from vec2face_cli.progress import TerminalProgress
 
     prepare_output(out, json_file, overwrite=overwrite)
@@ -65,9 +60,9 @@ def ijb(
         if keep_embeddings.suffix != ".npy":
             raise InputError(f"embeddings are kept in .npy files; name the file so, not {keep_embeddings.name}.")
         require_new(keep_embeddings, overwrite=overwrite)
-    found = open_ijb(root, benchmark)
     measured = open_subject(subject, checkpoint_format=checkpoint_format, device=device)
     with TerminalProgress() as progress:
+        found = open_ijb(local_folder(root, progress=progress), benchmark)
         facts = run_ijb(
             measured,
             found,

@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from vec2face_cli.locations import LocalPath
+
 if TYPE_CHECKING:
     from vec2face.evaluation.realism import Compared, Realism
 
-_PATH = click.Path(path_type=Path, exists=True)
+_PATH = LocalPath(exists=True)
 _PART = click.Choice(["all", "held-out", "training"])
 
 
@@ -37,7 +39,7 @@ _PART = click.Choice(["all", "held-out", "training"])
 @click.option("--seed", type=int, default=0, show_default=True, help="Of every random choice.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Images in one pass.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures to this file as well.")
+@click.option("--json", "json_file", type=LocalPath(), help="Write the figures to this file as well.")
 def realism(
     faces: Path,
     reference: Path,

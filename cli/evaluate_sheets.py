@@ -4,22 +4,18 @@ from pathlib import Path
 
 import click
 
+from vec2face_cli.locations import LocalPath
+
 
 @click.command()
-@click.argument("out", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("out", type=LocalPath(file_okay=False))
 @click.option("--generator", "generator_ref", default="embedded", show_default=True, help="Name, folder or hub id.")
 @click.option(
     "--embedder", "embedder_ref", default="embedded", show_default=True, help="Gives held-out faces' vectors."
 )
-@click.option(
-    "--data", "pack", type=click.Path(path_type=Path, file_okay=False), help="Face pack with held-out people."
-)
-@click.option(
-    "--statistics", type=click.Path(path_type=Path), help="To sample people from; default: the embedded ones."
-)
-@click.option(
-    "--bank", "bank_file", type=click.Path(path_type=Path), help="Identities to show instead of sampled ones."
-)
+@click.option("--data", "pack", type=LocalPath(file_okay=False), help="Face pack with held-out people.")
+@click.option("--statistics", type=LocalPath(), help="To sample people from; default: the embedded ones.")
+@click.option("--bank", "bank_file", type=LocalPath(), help="Identities to show instead of sampled ones.")
 @click.option("--people", type=click.IntRange(min=1), default=32, show_default=True, help="People on the second sheet.")
 @click.option("--images", type=click.IntRange(min=1), default=32, show_default=True, help="Images on the third sheet.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of people, perturbations and masks.")

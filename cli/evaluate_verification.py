@@ -4,31 +4,26 @@ from pathlib import Path
 
 import click
 
-_PATH = click.Path(path_type=Path)
+from vec2face.fileio.location import Location
+from vec2face_cli.evaluation_output import measurement_options, prepare_output, write_output
+from vec2face_cli.locations import LOCATION
 
 
 @click.command()
 @click.argument("subject")
 @click.argument("sets", metavar="SET...", nargs=-1, required=True)
-@click.option("--images", type=_PATH, help="Folder of the images that pair lists name; by default the list's own.")
+@click.option("--images", type=LOCATION, help="Folder of the images that pair lists name; by default the list's own.")
 @click.option(
     "--folds", type=click.IntRange(min=2), help="Consecutive folds of a set; by default the list's own, or 10."
 )
-@click.option(
-    "--format", "checkpoint_format", metavar="FORMAT", help="Layout of SUBJECT, where it is a bare checkpoint."
-)
 @click.option("--resamples", type=click.IntRange(min=100), default=1000, show_default=True, help="Of the bootstrap.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the bootstrap.")
-@click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Images in one pass.")
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
-@click.option("--out", type=_PATH, help="Folder for result.json, result.html, result.md and plots.")
-@click.option("--overwrite", is_flag=True, help="Replace an existing result.")
-@click.option("--json", "json_file", type=_PATH, help="Write the figures to this file as well.")
+@measurement_options
 def verification(
     *,
     subject: str,
     sets: tuple[str, ...],
-    images: Path | None,
+    images: Location | None,
     folds: int | None,
     checkpoint_format: str | None,
     resamples: int,
@@ -58,7 +53,6 @@ def verification(
     from vec2face.evaluation.benchmark import run_verification
     from vec2face.evaluation.subjects import open_subject
     from vec2face.evaluation.verification_sets import open_verification_sets
-    from vec2face_cli.evaluation_output import prepare_output, write_output
     from vec2face_cli.progress import TerminalProgress
 
     prepare_output(out, json_file, overwrite=overwrite)

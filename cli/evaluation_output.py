@@ -1,11 +1,33 @@
-"""Where `vec2face evaluate` writes results: a folder, a JSON file, or both."""
+"""What the protocols of `vec2face evaluate` share: the options of a measurement, and where its results go."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
+from vec2face_cli.locations import LocalPath
+
 if TYPE_CHECKING:
     from vec2face.cards.benchmark import Document
+
+_OPTIONS = (
+    click.option(
+        "--format", "checkpoint_format", metavar="FORMAT", help="Layout of SUBJECT, where it is a bare checkpoint."
+    ),
+    click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Images in one pass."),
+    click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True),
+    click.option("--out", type=LocalPath(), help="Folder for result.json, result.html, result.md and plots."),
+    click.option("--overwrite", is_flag=True, help="Replace an existing result."),
+    click.option("--json", "json_file", type=LocalPath(), help="Write the figures to this file as well."),
+)
+
+
+def measurement_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `checkpoint_format`, `batch_size`, `device`, `out`, `overwrite` and `json_file`."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
 
 
 def prepare_output(out: Path | None, json_file: Path | None, *, overwrite: bool) -> None:

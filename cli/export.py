@@ -1,11 +1,11 @@
 """`vec2face export`: write a dataset in a foreign format."""
 
-from pathlib import Path
 from typing import Literal
 
 import click
 
-FILE = click.Path(path_type=Path)
+from vec2face.fileio.location import Location
+from vec2face_cli.locations import LOCATION
 
 
 @click.command(short_help="Write a dataset in a foreign format, without touching an image's bytes.")
@@ -16,7 +16,7 @@ FILE = click.Path(path_type=Path)
     required=True,
     help="Format to write.",
 )
-@click.option("--out", type=FILE, required=True, help="Folder of the export; it appears when all is written.")
+@click.option("--out", type=LOCATION, required=True, help="Folder of the export; it appears when all is written.")
 @click.option(
     "--dialect", type=click.Choice(["insightface", "im2rec"]), help="Dialect of recordio; insightface by default."
 )
@@ -38,7 +38,7 @@ def export(
     *,
     dataset: str,
     to: Literal["recordio", "lmdb", "folder", "parquet", "webdataset"],
-    out: Path,
+    out: Location,
     dialect: Literal["insightface", "im2rec"] | None,
     features: str | None,
     images_per_file: int,

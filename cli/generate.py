@@ -7,7 +7,7 @@ import click
 
 from vec2face.fileio.location import Location
 from vec2face_cli.attribute_options import attribute_options
-from vec2face_cli.locations import LOCATION
+from vec2face_cli.locations import LOCATION, LocalPath
 from vec2face_cli.placement import Placement, placement_options, rendering_place
 from vec2face_cli.pose_options import pose_changes, pose_options
 
@@ -27,7 +27,6 @@ class SigmaShareType(click.ParamType):
 
 REPAIR_ROUNDS = 5
 COUNT = click.IntRange(min=1)
-FILE = click.Path(path_type=Path)
 
 
 @click.command(short_help="Generate a dataset of people who do not exist.")
@@ -40,12 +39,12 @@ FILE = click.Path(path_type=Path)
 @click.option("--weights", metavar="REF", help="Generator: a registry name, a folder, or a hub id.")
 @click.option("--identities", "count", type=COUNT, help="How many identities.")
 @click.option("--images-per-identity", type=COUNT, help="Images of each identity.")
-@click.option("--bank", type=FILE, help="Take identities from a saved bank (.safetensors) or plain vectors (.npy).")
-@click.option("--from-images", "photos", type=FILE, multiple=True, help="Take identities from photographs; repeatable.")
-@click.option("--detector", type=FILE, help="YuNet or SCRFD (.onnx) for --from-images; without one they are crops.")
+@click.option("--bank", type=LOCATION, help="Take identities from a saved bank (.safetensors) or plain vectors (.npy).")
+@click.option("--from-images", "photos", type=LOCATION, multiple=True, help="Take identities from photos; repeatable.")
+@click.option("--detector", type=LOCATION, help="YuNet or SCRFD (.onnx) for --from-images; without one they are crops.")
 @click.option("--embedder", metavar="REF", help="Embedder for --from-images, where the generator's is not known.")
 @click.option("--source", type=click.Choice(["pca", "gaussian", "file"]), help="Sample identities from this source.")
-@click.option("--candidates", type=FILE, help="Vectors to choose from, for --source file.")
+@click.option("--candidates", type=LOCATION, help="Vectors to choose from, for --source file.")
 @click.option("--ceiling", type=float, help="Cosine that two sampled identities stay below.")
 @click.option("--sigma", "mixture", type=SigmaShareType(), multiple=True, help="Variation and its share; repeatable.")
 @pose_options
@@ -78,7 +77,7 @@ FILE = click.Path(path_type=Path)
 )
 @click.option("--repair", is_flag=True, help="Draw identities that fail the audit again, until none fails.")
 @click.option("--repair-rounds", type=COUNT, help=f"Most rounds of --repair in all.  [default: {REPAIR_ROUNDS}]")
-@click.option("--weights-card", type=FILE, help="The generator's card.json for the audit, where none is beside it.")
+@click.option("--weights-card", type=LocalPath(), help="The generator's card.json, where none is beside it.")
 def generate(
     *,
     recipe: str | None,
@@ -88,12 +87,12 @@ def generate(
     weights: str | None,
     count: int | None,
     images_per_identity: int | None,
-    bank: Path | None,
-    photos: tuple[Path, ...],
-    detector: Path | None,
+    bank: Location | None,
+    photos: tuple[Location, ...],
+    detector: Location | None,
     embedder: str | None,
     source: str | None,
-    candidates: Path | None,
+    candidates: Location | None,
     ceiling: float | None,
     mixture: tuple[dict[str, float], ...],
     views: tuple[dict[str, Any], ...],

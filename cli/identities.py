@@ -6,13 +6,18 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vec2face.fileio.location import Location
 from vec2face_cli.identity_capacity import capacity
 from vec2face_cli.identity_options import EXISTING_FILE, NEW_FILE, OVERWRITE, staged
 from vec2face_cli.identity_sampling import sample
 from vec2face_cli.identity_selection import select
+from vec2face_cli.locations import LocalPath, LocationType
 
 if TYPE_CHECKING:
     from vec2face.identities.inspect import BankSummary
+
+
+_BAR = 40  # characters of the longest bar
 
 
 @click.group()
@@ -35,7 +40,7 @@ for _command in (sample, select, capacity):
 
 
 @identities.command("from-images")
-@click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.argument("photos", nargs=-1, required=True, type=LocationType(exists=True))
 @click.option(
     "--detector", type=EXISTING_FILE, help="Face detector (.onnx: YuNet or SCRFD); without one, PHOTOS are crops."
 )
@@ -48,14 +53,12 @@ for _command in (sample, select, capacity):
 )
 @click.option("--per-person", is_flag=True, help="One identity per folder: the mean vector of the photos in it.")
 @click.option("--skip-unusable", is_flag=True, help="Leave out photos that cannot be used, and say which and why.")
-@click.option(
-    "--crops-out", type=click.Path(path_type=Path, file_okay=False), help="Also write the aligned faces here, as PNG."
-)
+@click.option("--crops-out", type=LocalPath(file_okay=False), help="Also write the aligned faces here, as PNG.")
 @click.option("--out", type=NEW_FILE, required=True, help="The bank to write (.safetensors).")
 @OVERWRITE
 def from_images(
-    photos: tuple[Path, ...],
-    detector: Path | None,
+    photos: tuple[Location, ...],
+    detector: Location | None,
     embedder: str,
     per_person: bool,
     skip_unusable: bool,
@@ -83,10 +86,11 @@ def from_images(
     from vec2face.checkpoints import load_embedder
     from vec2face.data.detection import open_detector
     from vec2face.data.photos import read_reference_faces, write_crops
+    from vec2face.fileio.mirror import local_copy
     from vec2face.identities.references import bank_from_faces
     from vec2face_cli.progress import TerminalProgress
 
-    opened = open_detector(detector) if detector is not None else None
+    opened = open_detector(local_copy(detector)) if detector is not None else None
     network = load_embedder(embedder)
     unusable: list[str] = []
     with TerminalProgress() as progress:
@@ -117,9 +121,9 @@ def from_images(
 
 @identities.command("inspect")
 @click.argument("bank", type=EXISTING_FILE)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, with the histogram of pairwise cosines.")
-def inspect_bank(bank: Path, as_json: bool) -> None:
-    """Measure BANK: norms, its closest pair, and how many identities keep apart.
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def inspect_bank(bank: Location, as_json: bool) -> None:
+    """Measure BANK: norms, its closest pair, how many identities keep apart, and the histogram of their cosines.
 
     BANK may also be plain vectors (.npy, .safetensors).
 
@@ -153,4 +157,18 @@ def _as_text(facts: "BankSummary") -> str:
         for ceiling, under in facts.under_ceiling.items()
     ]
     lines += [f"{key:<16} {value}" for key, value in sorted(facts.provenance.items())]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_histogram(facts)])
+
+
+def _histogram(facts: "BankSummary") -> list[str]:
+    """Draw the pairs by their cosines, from the lowest bin that holds any to the highest."""
+    counts = facts.histogram
+    held = [number for number, count in enumerate(counts) if count]
+    if not held:
+        return []
+    width, most = 2 / len(counts), max(counts)
+    lines = [f"pairs by cosine, of {facts.histogram_identities:,} identities:"]
+    for number in range(held[0], held[-1] + 1):
+        low, bar = -1 + number * width, "#" * round(_BAR * counts[number] / most)
+        lines.append(f"  {low:+.2f} to {low + width:+.2f}  {counts[number]:>13,} {bar}".rstrip())
+    return lines

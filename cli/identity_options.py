@@ -1,17 +1,19 @@
 """What the commands on identities share: sources of candidates, files, progress."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from vec2face.fileio.location import Location
+from vec2face_cli.locations import LocalPath, LocationType
 
 if TYPE_CHECKING:
     from vec2face.identities.sources import CandidateSource
     from vec2face_cli.progress import TerminalProgress
 
-NEW_FILE = click.Path(path_type=Path, dir_okay=False)
-EXISTING_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+NEW_FILE = LocalPath(dir_okay=False)
+EXISTING_FILE = LocationType(exists=True, dir_okay=False)
 MAX_WIDTH = 65_536
 OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace what is there already.")
 # Options that one source alone takes.
@@ -57,7 +59,7 @@ def check_source_options(ctx: click.Context, source: str) -> None:
 
 
 def open_source(
-    *, statistics: Path | None, width: int | None, std: float | None, candidates: Path | None
+    *, statistics: Location | None, width: int | None, std: float | None, candidates: Location | None
 ) -> "CandidateSource":
     """Return the source that checked options name."""
     from vec2face.identities.sources import FileSource, GaussianSource, PcaSource

@@ -6,6 +6,7 @@ from typing import Literal
 import click
 
 from vec2face.config.generation import DEFAULT_RATE, MAX_IDENTITIES, MOST_IMAGES_TRIED
+from vec2face.fileio.location import Location
 from vec2face_cli.identity_options import EXISTING_FILE, NEW_FILE, OVERWRITE
 
 
@@ -37,7 +38,7 @@ from vec2face_cli.identity_options import EXISTING_FILE, NEW_FILE, OVERWRITE
 @OVERWRITE
 def select(
     *,
-    candidates: Path,
+    candidates: Location,
     count: int,
     recipe: str | None,
     weights: str | None,

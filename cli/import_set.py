@@ -1,14 +1,16 @@
 """`vec2face import`: make a dataset of a foreign face set."""
 
-from pathlib import Path
 from typing import Literal
 
 import click
 
+from vec2face.fileio.location import Location
+from vec2face_cli.locations import LOCATION
+
 
 @click.command("import", short_help="Make a dataset of a foreign face set, bytes untouched.")
 @click.argument("source")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the dataset.")
+@click.option("--out", type=LOCATION, required=True, help="Folder of the dataset.")
 @click.option(
     "--from",
     "expected",
@@ -27,7 +29,7 @@ import click
 def import_set(
     *,
     source: str,
-    out: Path,
+    out: Location,
     expected: Literal["auto", "recordio", "lmdb", "folder", "parquet", "webdataset"],
     name: str | None,
     licence: str,

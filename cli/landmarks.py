@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vec2face_cli.locations import LocalPath
+
 if TYPE_CHECKING:
     import numpy as np
 
-FILE = click.Path(path_type=Path)
-NEW_FILE = click.Path(path_type=Path, dir_okay=False)
+FILE = LocalPath()
+NEW_FILE = LocalPath(dir_okay=False)
 ANGLE = click.FloatRange(-90, 90)
 COLOUR = click.Tuple([click.IntRange(0, 255)] * 3)
 

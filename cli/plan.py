@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vec2face_cli.locations import LocalPath
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from vec2face.generation.estimate import Estimate, Span
 
 COUNT = click.IntRange(min=1)
-FILE = click.Path(path_type=Path, dir_okay=False)
+FILE = LocalPath(dir_okay=False)
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 
 

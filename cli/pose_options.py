@@ -5,6 +5,8 @@ from typing import Any
 
 import click
 
+from vec2face_cli.locations import LocalPath
+
 _FORM = "NAME=DEGREES or NAME=LOW..HIGH, such as yaw=-40..40,pitch=5,share=2"
 _KEYS = ("yaw", "pitch", "roll", "share")
 
@@ -43,7 +45,7 @@ def pose_options(command: click.decorators.FC) -> click.decorators.FC:
         ),
         click.option(
             "--landmarks",
-            type=click.Path(path_type=Path),
+            type=LocalPath(),
             multiple=True,
             help="Pose by a landmark picture (112x112) or a file of five points (.csv, .json), or a folder of them; "
             "repeatable.",

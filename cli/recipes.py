@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from vec2face.errors import ConfigError
+from vec2face_cli.locations import LocalPath
 
 
 @click.group()
@@ -45,7 +46,7 @@ def show(name: str) -> None:
 
 @recipes.command()
 @click.argument("name")
-@click.argument("destination", type=click.Path(path_type=Path))
+@click.argument("destination", type=LocalPath())
 def copy(name: str, destination: Path) -> None:
     """Copy the shipped recipe NAME to DESTINATION, a new file or an existing folder."""
     from vec2face.config.library import copy_recipe
@@ -54,7 +55,7 @@ def copy(name: str, destination: Path) -> None:
 
 
 @recipes.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=LocalPath())
 @click.option("--kind", help="The recipes' kind; by default it is told from their keys.")
 def validate(files: tuple[Path, ...], kind: str | None) -> None:
     """Check recipe FILES and name every problem found in any of them."""

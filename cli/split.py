@@ -1,9 +1,11 @@
 """`vec2face split`: a dataset as several that share no person."""
 
-from pathlib import Path
 from typing import Any
 
 import click
+
+from vec2face.fileio.location import Location
+from vec2face_cli.locations import LOCATION
 
 
 class SharesType(click.ParamType):
@@ -27,13 +29,13 @@ class SharesType(click.ParamType):
 
 @click.command(short_help="Write a dataset as several that have no person in common.")
 @click.argument("dataset")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the parts' folders.")
+@click.option("--out", type=LOCATION, required=True, help="Folder of the parts' folders.")
 @click.option("--parts", type=SharesType(), required=True, help="Name of each part and its share of the people.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the draw.")
 @click.option(
     "--images-per-shard", type=click.IntRange(min=1), default=10_000, show_default=True, help="Images of one archive."
 )
-def split(*, dataset: str, out: Path, parts: dict[str, float], seed: int, images_per_shard: int) -> None:
+def split(*, dataset: str, out: Location, parts: dict[str, float], seed: int, images_per_shard: int) -> None:
     """Write DATASET as several datasets, OUT/NAME, each with a share of the people drawn by --seed.
 
     \b

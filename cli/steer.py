@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from vec2face.config.steering import SteeringOptions
+from vec2face.fileio.location import Location
+from vec2face_cli.locations import LOCATION, LocalPath
 
 if TYPE_CHECKING:
     from vec2face.identities import IdentityBank
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from vec2face.steering.targets import Target
     from vec2face.steering.warm_start import WarmStart
 
-FILE = click.Path(path_type=Path)
+FILE = LocalPath()
 COUNT = click.IntRange(min=1)
 DEFAULTS = SteeringOptions()
 _SHEET_ROWS = 24
@@ -31,9 +33,9 @@ def _shortcuts(command: click.decorators.FC) -> click.decorators.FC:
 
 
 @click.command()
-@click.option("--bank", type=FILE, help="People: a saved bank (.safetensors) or plain vectors (.npy).")
-@click.option("--from-images", "photos", type=FILE, multiple=True, help="People: photographs of them; repeatable.")
-@click.option("--detector", type=FILE, help="YuNet or SCRFD (.onnx) for --from-images; without one they are crops.")
+@click.option("--bank", type=LOCATION, help="People: a saved bank (.safetensors) or plain vectors (.npy).")
+@click.option("--from-images", "photos", type=LOCATION, multiple=True, help="People: photographs of them; repeatable.")
+@click.option("--detector", type=LOCATION, help="YuNet or SCRFD (.onnx) for --from-images; without one they are crops.")
 @click.option("--weights", default="embedded", show_default=True, metavar="REF", help="Generator.")
 @click.option("--embedder", metavar="REF", help="Embedder that watches identity, where the generator's is not known.")
 @click.option("--target", "targets", multiple=True, metavar="NAME=TARGET", help="Ask this of an attribute; repeatable.")
@@ -67,9 +69,9 @@ def _shortcuts(command: click.decorators.FC) -> click.decorators.FC:
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 def steer(
     *,
-    bank: Path | None,
-    photos: tuple[Path, ...],
-    detector: Path | None,
+    bank: Location | None,
+    photos: tuple[Location, ...],
+    detector: Location | None,
     weights: str,
     embedder: str | None,
     targets: tuple[str, ...],
@@ -160,9 +162,9 @@ def steer(
 
 
 def _people(
-    bank: Path | None,
-    photos: tuple[Path, ...],
-    detector: Path | None,
+    bank: Location | None,
+    photos: tuple[Location, ...],
+    detector: Location | None,
     embedder: str | None,
     count: int | None,
     generator: "Vec2FaceGenerator",

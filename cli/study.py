@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from vec2face_cli.locations import LocalPath
+
 
 @click.command()
 @click.argument("recipe")
@@ -11,9 +13,7 @@ import click
     "--validation", required=True, help="Verification set that settings are compared on, of people in no test set."
 )
 @click.option("--test", "tests", multiple=True, help="Verification set (PATH or NAME=PATH) that tested trials report.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="Folder of the study; resumed if it holds one."
-)
+@click.option("--out", type=LocalPath(), required=True, help="Folder of the study; resumed if it holds one.")
 @click.option("--workers", type=click.IntRange(min=1), help="Rendering processes; by default one per core or GPU.")
 @click.option("--device", default="auto", show_default=True, help="Of the trainings: auto, cpu, cuda, cuda:N or mps.")
 def study(recipe: str, validation: str, tests: tuple[str, ...], out: Path, workers: int | None, device: str) -> None:

@@ -1,9 +1,11 @@
 """`vec2face subset`: a part of a dataset as a dataset of its own."""
 
-from pathlib import Path
 from typing import Any
 
 import click
+
+from vec2face.fileio.location import Location
+from vec2face_cli.locations import LOCATION
 
 
 class RangeType(click.ParamType):
@@ -23,7 +25,7 @@ class RangeType(click.ParamType):
 
 @click.command(short_help="Write a part of a dataset as a dataset of its own.")
 @click.argument("dataset")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the new dataset.")
+@click.option("--out", type=LOCATION, required=True, help="Folder of the new dataset.")
 @click.option("--identities", type=RangeType(), help="The first K people, or those from A up to, not including, B.")
 @click.option("--where", help="Condition on the columns of metadata.parquet.")
 @click.option("--images-per-identity", type=click.IntRange(min=1), help="The first so many images of each person.")
@@ -34,7 +36,7 @@ class RangeType(click.ParamType):
 def subset(
     *,
     dataset: str,
-    out: Path,
+    out: Location,
     identities: tuple[int, int | None] | None,
     where: str | None,
     images_per_identity: int | None,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from vec2face_cli.locations import LocalPath
 from vec2face_cli.train_ablation import ablation
 from vec2face_cli.train_estimator import estimator
 from vec2face_cli.train_recognizer import recognizer
@@ -41,13 +42,11 @@ def _compact(embedder: "FaceEmbedder", ref: str) -> "CompactEmbedder":
 _PACK = click.option(
     "--data",
     "pack",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=LocalPath(file_okay=False),
     required=True,
     help="Face pack (vec2face data pack).",
 )
-_OUT = click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="Folder of the run; resumed if it holds one."
-)
+_OUT = click.option("--out", type=LocalPath(), required=True, help="Folder of the run; resumed if it holds one.")
 
 _DEVICE = click.option(
     "--device",
@@ -113,20 +112,18 @@ def embedder(
 
 @train.command()
 @click.argument("recipe")
-@click.option("--data", "pack", type=click.Path(path_type=Path, file_okay=False), help="Face pack to train on.")
+@click.option("--data", "pack", type=LocalPath(file_okay=False), help="Face pack to train on.")
 @_OUT
 @_DEVICE
 @_TENSORBOARD
 @click.option("--embedder", "embedder_ref", default="embedded", show_default=True, help="Loss network: name or folder.")
 @click.option("--teacher", "teacher_ref", default=None, help="Generator to distil, for a recipe of that kind.")
 @click.option("--judge", "judge_ref", default=None, help="A recogniser that takes no part; its cosine is reported.")
-@click.option(
-    "--initial", type=click.Path(path_type=Path, exists=True), default=None, help="Generator folder to start from."
-)
+@click.option("--initial", type=LocalPath(exists=True), default=None, help="Generator folder to start from.")
 @click.option(
     "--lpips",
     "lpips_files",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=LocalPath(exists=True, dir_okay=False),
     nargs=2,
     metavar="TRUNK HEADS",
     default=None,
@@ -210,7 +207,7 @@ def generator(
 @train.command()
 @_PACK
 @click.option("--embedder", "embedder_ref", default="embedded", show_default=True, help="Name or folder.")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="File to write.")
+@click.option("--out", type=LocalPath(dir_okay=False), required=True, help="File to write.")
 @click.option("--whole-only", is_flag=True, help="Leave out faces whose crop is padded.")
 def statistics(pack: Path, embedder_ref: str, out: Path, whole_only: bool) -> None:
     """Fit the statistics that `identities sample --source pca` draws from: an embedder's vectors of real faces.

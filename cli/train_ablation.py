@@ -4,19 +4,19 @@ from pathlib import Path
 
 import click
 
+from vec2face_cli.locations import LocalPath
+
 
 @click.command()
 @click.argument("recipe")
 @click.option(
     "--data",
     "pack",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=LocalPath(file_okay=False),
     required=True,
     help="Face pack; it must hold people out.",
 )
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="Folder of the ablation; resumed if it holds one."
-)
+@click.option("--out", type=LocalPath(), required=True, help="Folder of the ablation; resumed if it holds one.")
 @click.option("--embedder", default="embedded", show_default=True, help="Loss network: name or folder.")
 @click.option("--judge", required=True, help="A recogniser that takes no part in any training.")
 @click.option("--initial", default=None, help="Generator that every training starts from: name or folder.")

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vec2face_cli.locations import LocalPath
+
 if TYPE_CHECKING:
     from vec2face.config.recognition import RecognizerRecipe
 
@@ -18,9 +20,7 @@ if TYPE_CHECKING:
     multiple=True,
     help="Labelled faces: a dataset folder, image folders, shards, RecordIO or LMDB; or a URL. Several are mixed.",
 )
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="Folder of the run; resumed if it holds one."
-)
+@click.option("--out", type=LocalPath(), required=True, help="Folder of the run; resumed if it holds one.")
 @click.option("--validation", default=None, help="Verification set of people in no test set, as validation: in RECIPE.")
 @click.option("--people", type=click.IntRange(min=1), help="First so many people of each dataset only.")
 @click.option("--images-per-person", type=click.IntRange(min=1), help="First so many images of each person only.")

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from vec2face.registry import FORMAT_NOTES
+from vec2face_cli.locations import LocalPath
 
 FORMATS_HELP = "\b\nFormats:\n" + "\n".join(f"  {name:<20} {note}" for name, note in FORMAT_NOTES.items())
 
@@ -72,9 +73,9 @@ def pull(names: tuple[str, ...], sha256: str | None) -> None:
 
 
 @weights.command("import", epilog=FORMATS_HELP)
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=LocalPath())
 @click.option("--format", "format_name", required=True, type=click.Choice(list(FORMAT_NOTES)), metavar="FORMAT")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The new folder.")
+@click.option("--out", required=True, type=LocalPath(), help="The new folder.")
 @click.option("--name", help="Feature space: an embedder's own, or the one a generator takes its vectors from.")
 @click.option("--licence", default="not stated", show_default=True, help="The weights' terms, for the provenance.")
 def import_weights(file: Path, format_name: str, out: Path, name: str | None, licence: str) -> None:
@@ -86,9 +87,9 @@ def import_weights(file: Path, format_name: str, out: Path, name: str | None, li
 
 
 @weights.command(epilog=FORMATS_HELP)
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=LocalPath())
 @click.option("--format", "format_name", required=True, type=click.Choice(list(FORMAT_NOTES)), metavar="FORMAT")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The new .pth file.")
+@click.option("--out", required=True, type=LocalPath(), help="The new .pth file.")
 def export(folder: Path, format_name: str, out: Path) -> None:
     """Write a network's FOLDER as the published code reads it."""
     from vec2face.checkpoints import export_checkpoint
@@ -113,13 +114,13 @@ def show(ref: str, as_json: bool) -> None:
 
 
 @weights.command("release")
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The new folder.")
-@click.option("--card", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The network's card.json.")
+@click.argument("folder", type=LocalPath(file_okay=False))
+@click.option("--out", type=LocalPath(), required=True, help="The new folder.")
+@click.option("--card", type=LocalPath(dir_okay=False), required=True, help="The network's card.json.")
 @click.option("--precision", type=click.Choice(["float16", "float32"]), default="float16", show_default=True)
 @click.option(
     "--operating-points",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=LocalPath(dir_okay=False),
     help='An embedder\'s cosine thresholds, JSON such as {"fmr_1e-4": 0.42}.',
 )
 def release_weights(folder: Path, out: Path, card: Path, precision: str, operating_points: Path | None) -> None:

@@ -61,7 +61,7 @@ def test_options_that_do_not_fit(
         (["export", "a.rec", "--to", "lmdb", "--out", "a.rec"], "a.rec exists already; choose another --out"),
         (["import", "a.idx", "--out", "out"], "a.idx belongs to a RecordIO set; name its .rec file"),
         (["subset", "a.rec", "--out", "out", "--identities", "3"], "a.rec has 2 people, fewer than --identities"),
-        (["export", "a.rec", "--to", "lmdb", "--out", "s3://b/out"], "is a URL, but sets are written on this machine"),
+        (["export", "a.rec", "--to", "lmdb", "--out", "floppy://b/out"], "unknown protocol 'floppy' in floppy://b/out"),
         (["export", "a.rec", "--to", "lmdb", "--out", "."], "--out . is not the name of a folder to be made"),
         (["merge", "a.rec", "--out", "out"], "a merge needs two datasets or more"),
         (["merge", "a.rec", "a.rec", "--out", "out"], "a.rec is the same dataset as a.rec; give each only once"),

@@ -15,10 +15,10 @@ def bank_of(vectors: np.ndarray) -> IdentityBank:
     return IdentityBank(vectors, tuple(f"p{index}" for index in range(len(vectors))), {"source": "test"})
 
 
-@pytest.fixture(params=[(1024, 8192), (7, 11), (32, 5)])
+@pytest.fixture(params=[(512, 2048), (7, 11), (32, 5)])
 def _blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inspect, "_ROWS", request.param[0])
-    monkeypatch.setattr(inspect, "_COLUMNS", request.param[1])
+    monkeypatch.setattr(inspect, "ROWS", request.param[0])
+    monkeypatch.setattr(inspect, "COLUMNS", request.param[1])
 
 
 @pytest.mark.usefixtures("_blocks")

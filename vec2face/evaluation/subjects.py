@@ -17,6 +17,8 @@ from vec2face.evaluation.embeddings import embed_pixels, move
 from vec2face.evaluation.image_lists import ImageList, unique_positions
 from vec2face.evaluation.stored_embeddings import EMBEDDING_FILES, read_embeddings
 from vec2face.fileio.atomic import sha256_file
+from vec2face.fileio.location import parse_location
+from vec2face.fileio.mirror import local_copy
 from vec2face.models.embedders.base import FaceEmbedder, to_contract
 from vec2face.progress import ProgressReporter, SilentProgress
 
@@ -112,10 +114,11 @@ def open_subject(reference: str, *, checkpoint_format: str | None = None, device
 
     Raises:
         InputError: there is no such file or device.
+        StorageError: a store cannot be read.
         WeightsError: the weights cannot be read or fit no embedder.
         ContractError: the network takes another crop than aligned 112x112 faces.
     """
-    path = Path(reference).expanduser()
+    path = _file_of(reference, fetched=checkpoint_format is not None)
     if checkpoint_format is not None:
         if not path.is_file():
             raise InputError(f"--format says how a bare checkpoint is laid out, but there is no file {reference}.")
@@ -133,6 +136,14 @@ def open_subject(reference: str, *, checkpoint_format: str | None = None, device
     network, found = load_embedder(reference), locate(reference, kind="embedder")
     folder = found if found.is_dir() else found.parent
     return _network(reference, network, digest(reference, kind="embedder"), folder, device)
+
+
+def _file_of(reference: str, *, fetched: bool) -> Path:
+    """Return where the file would lie that a reference names; a URL of a file that is read here is fetched."""
+    place = parse_location(reference)
+    if isinstance(place, Path):
+        return place.expanduser()
+    return local_copy(place) if fetched or place.suffix in EMBEDDING_FILES else Path(reference)
 
 
 def _network(reference: str, network: FaceEmbedder, sha256: str, folder: Path, device: str) -> NetworkSubject:

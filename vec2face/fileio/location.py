@@ -27,7 +27,7 @@ def refuse_url(path: Path, *, what: str) -> None:
     """
     if _COLLAPSED_URL.match(str(path)):
         protocol, _, rest = str(path).partition(":/")
-        raise InputError(f"{what} takes a path of this machine, not a URL such as {protocol}://{rest.lstrip('/')}.")
+        raise InputError(f"{what} takes a path of this machine, not the URL {protocol}://{rest.lstrip('/')}.")
 
 
 def parse_location(text: str) -> Location:

@@ -1,6 +1,6 @@
 """Local copies of what lies behind URLs, for everything that reads a file more than once or at random places.
 
-    COPIES/folders/DIGEST-NAME/       a folder, kept up to date; DIGEST-NAME.json says what it holds
+    COPIES/folders/DIGEST/NAME/       a folder, kept up to date; DIGEST/NAME.json says what it holds
     COPIES/versions/VERSION/          files that never change: VERSION is the digest of what the store says of them
 
 COPIES is `local_copies.copies_folder()`. A file is fetched again when the store's digest (or size and time) of it
@@ -157,7 +157,7 @@ class _Mirror:
     @contextmanager
     def of(cls, location: RemotePath) -> Iterator["_Mirror"]:
         """Hold the copy for this process alone."""
-        folder = copies_folder() / "folders" / f"{fingerprint(location.url)[:16]}-{location.name}"
+        folder = copies_folder() / "folders" / fingerprint(location.url)[:16] / location.name
         with held(folder.with_name(f"{folder.name}.lock")):
             mirror = cls(location, folder)
             try:

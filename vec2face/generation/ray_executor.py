@@ -122,9 +122,13 @@ class _Crew:
 
     @property
     def remark(self) -> str:
-        """How many workers there are, and how many were replaced."""
-        workers = f"{len(self._places)} worker{'s' * (len(self._places) != 1)}"
-        return f"{workers}, {self._replaced} lost and replaced" if self._replaced else workers
+        """How many workers there are, how many were replaced, and how many shards lost theirs for good."""
+        told = [f"{len(self._places)} worker{'s' * (len(self._places) != 1)}"]
+        if self._replaced:
+            told.append(f"{self._replaced} lost and replaced")
+        if self._failed:
+            told.append(f"{len(self._failed)} shard{'s' * (len(self._failed) != 1)} given up")
+        return ", ".join(told)
 
     def render(self) -> Iterator[int]:
         """Yield shards as they are finished. Raises as `RayActors.run`."""

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from vec2face.identities.bank import IdentityBank
+from vec2face.identities.coarse import COLUMNS, ROWS
 from vec2face.identities.cosine import error_bound, exact_cosine, unit_rows
+from vec2face.identities.tables import Float32Table
 
 CEILINGS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 HISTOGRAM_BINS = 40
 _HISTOGRAM_IDENTITIES = 10_000
-_ROWS = 1024
-_COLUMNS = 8192
+_STORED_AT_ONCE = 8192
 
 
 @dataclass(frozen=True)
@@ -62,17 +63,22 @@ def summarise(
     ceilings: Sequence[float] = CEILINGS,
     progress: Callable[[int, int], None] | None = None,
 ) -> BankSummary:
-    """Measure a bank in blocks: time O(N^2 D), memory O(N D).
+    """Measure a bank in blocks: time O(N^2 D), memory O(N D): four bytes a feature beside the bank.
 
     Args:
         bank: the bank.
         ceilings: cosines to count identities under.
         progress: called with (identities compared, identities in all).
     """
-    units = unit_rows(bank.vectors)
-    norms = np.sqrt(np.einsum("nd,nd->n", bank.vectors, bank.vectors, dtype=np.float64))
+    units = Float32Table(len(bank), bank.width)
+    norms = np.empty(len(bank))
+    for start in range(0, len(bank), _STORED_AT_ONCE):
+        part = bank.vectors[start : start + _STORED_AT_ONCE]
+        units.store(start, unit_rows(part))
+        norms[start : start + len(part)] = np.sqrt(np.einsum("nd,nd->n", part, part, dtype=np.float64))
     nearest, closest = _nearest(bank, units, progress)
     step = -(-len(bank) // _HISTOGRAM_IDENTITIES)
+    spaced = units.stored(0, len(bank)).rows[::step]
     return BankSummary(
         count=len(bank),
         width=bank.width,
@@ -82,25 +88,26 @@ def summarise(
         norm_max=float(norms.max()),
         closest=closest,
         under_ceiling={f"{ceiling:g}": int((nearest < ceiling).sum()) for ceiling in ceilings},
-        histogram=_histogram(units[::step]),
-        histogram_identities=len(units[::step]),
+        histogram=_histogram(spaced),
+        histogram_identities=len(spaced),
         provenance=bank.provenance,
     )
 
 
 def _nearest(
-    bank: IdentityBank, units: np.ndarray, progress: Callable[[int, int], None] | None
+    bank: IdentityBank, units: Float32Table, progress: Callable[[int, int], None] | None
 ) -> tuple[np.ndarray, ClosestPair | None]:
     """Return every identity's largest float32 cosine to another (-1 for a single one), and the exactly closest pair."""
     nearest = np.full(len(bank), -1.0, dtype=np.float32)
     slack = np.float32(2.0 * error_bound(bank.width))
     top = np.float32(-np.inf)
     near_top: list[tuple[np.float32, int, int]] = []
-    for row_start in range(0, len(bank), _ROWS):
-        rows = slice(row_start, min(row_start + _ROWS, len(bank)))
-        for column_start in range(row_start, len(bank), _COLUMNS):
-            columns = slice(column_start, min(column_start + _COLUMNS, len(bank)))
-            cosines = units[rows] @ units[columns].T
+    for row_start in range(0, len(bank), ROWS):
+        rows = slice(row_start, min(row_start + ROWS, len(bank)))
+        queries = units.stored(rows.start, rows.stop)
+        for column_start in range(row_start, len(bank), COLUMNS):
+            columns = slice(column_start, min(column_start + COLUMNS, len(bank)))
+            cosines = units.multiply(queries, columns.start, columns.stop)
             if column_start < rows.stop:  # each pair once, no identity with itself
                 own = np.arange(rows.start, rows.stop)[:, None] >= np.arange(columns.start, columns.stop)
                 cosines[own] = -np.inf
@@ -124,8 +131,8 @@ def _nearest(
 
 def _histogram(units: np.ndarray) -> list[int]:
     counts = np.zeros(HISTOGRAM_BINS, dtype=np.int64)
-    for start in range(0, len(units), _ROWS):
-        block = units[start : start + _ROWS]
+    for start in range(0, len(units), ROWS):
+        block = units[start : start + ROWS]
         later = block @ units[start:].T
         pairs = later[np.triu_indices(len(block), k=1, m=later.shape[1])]
         bins = np.clip((pairs + 1.0) * (HISTOGRAM_BINS / 2), 0, HISTOGRAM_BINS - 1).astype(np.int64)

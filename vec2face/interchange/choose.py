@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from vec2face.errors import InputError
 from vec2face.identities.variation import apportion
 from vec2face.interchange.derive import DESCRIPTION, IMAGES_PER_SHARD, derive, terms_of
+from vec2face.interchange.outbound import to_any_place
 from vec2face.interchange.query import Query
 from vec2face.interchange.selection import Selection
 from vec2face.interchange.source import FaceSource, open_source
@@ -37,6 +38,7 @@ class Wanted:
     images_per_identity: int | None = None
 
 
+@to_any_place
 def subset(
     dataset: str | Path,
     out: Path,
@@ -101,6 +103,7 @@ def choose(source: FaceSource, wanted: Wanted) -> NDArray[np.bool_]:
     return chosen
 
 
+@to_any_place
 def split(
     dataset: str | Path,
     out: Path,

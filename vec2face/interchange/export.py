@@ -24,6 +24,7 @@ from vec2face.interchange.features import (
     TableFeatures,
     VectorSource,
 )
+from vec2face.interchange.outbound import to_any_place
 from vec2face.interchange.selection import Selection
 from vec2face.interchange.source import LABELS_NAME, FaceSource, index_source
 from vec2face.interchange.workplace import is_complete, require_free, workplace
@@ -52,6 +53,7 @@ _WRITERS: dict[str, type[SetWriter]] = {
 _DIALECTS: dict[str, type[SetWriter]] = {"insightface": InsightfaceWriter, "im2rec": Im2recWriter}
 
 
+@to_any_place
 def export(
     source: str | Path,
     out: Path,

@@ -6,6 +6,7 @@ from typing import Literal
 from vec2face.data.readers import FaceReader, People, open_reader
 from vec2face.errors import InputError
 from vec2face.interchange.derive import DESCRIPTION, IMAGES_PER_SHARD, derive
+from vec2face.interchange.outbound import to_any_place
 from vec2face.interchange.selection import Selection
 from vec2face.interchange.source import index_source
 from vec2face.interchange.workplace import require_free, workplace
@@ -23,6 +24,7 @@ _FORMATS: dict[str, tuple[str, ...]] = {
 }
 
 
+@to_any_place
 def import_set(
     source: str | Path,
     out: Path,

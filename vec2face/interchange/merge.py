@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from vec2face.errors import InputError
 from vec2face.interchange.derive import DESCRIPTION, IMAGES_PER_SHARD, derive, terms_of
 from vec2face.interchange.image_kinds import kind_of
+from vec2face.interchange.outbound import to_any_place
 from vec2face.interchange.selection import Selection
 from vec2face.interchange.source import FaceSource, open_source
 from vec2face.interchange.workplace import require_free, workplace
@@ -19,6 +20,7 @@ from vec2face.progress import ProgressReporter, SilentProgress
 _REPORTED = 500
 
 
+@to_any_place
 def merge(
     datasets: Sequence[str | Path],
     out: Path,

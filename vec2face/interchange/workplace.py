@@ -10,7 +10,6 @@ OUT.partial/            the set, block by block
 
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,8 +24,6 @@ from vec2face.generation.hold import exclusive
 from vec2face.generation.plan import differences
 
 WORK = ".work"
-# As a path has it, in which two slashes are one.
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 class Workplace:
@@ -162,10 +159,6 @@ def require_free(out: Path, description: str) -> None:
     """Refuse at once an output that can be neither new nor the complete set of this command. Raises `InputError`."""
     if out.name in ("", ".."):
         raise InputError(f"--out {out} is not the name of a folder to be made; name one, such as faces-new.")
-    if _URL.match(str(out)):
-        raise InputError(
-            f"--out {out} is a URL, but sets are written on this machine; name a folder, and copy it then."
-        )
     standing = out.is_dir() and (not any(out.iterdir()) or (out / description).is_file())
     if out.exists() and not standing:
         raise InputError(f"{out} exists already; choose another --out.")

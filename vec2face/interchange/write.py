@@ -3,10 +3,10 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
+from vec2face.fileio.location import Location
 from vec2face.interchange.features import NoFeatures, VectorSource
 from vec2face.interchange.selection import Item, Selection
 from vec2face.interchange.workplace import Workplace
@@ -28,7 +28,7 @@ class WrittenSet:
         seconds: how long writing took, wall clock.
     """
 
-    out: Path
+    out: Location
     format: str
     images: int
     people: int
