@@ -9,6 +9,7 @@ from vec2face_cli.locations import LocalPath
 from vec2face_cli.train_ablation import ablation
 from vec2face_cli.train_estimator import estimator
 from vec2face_cli.train_recognizer import recognizer
+from vec2face_cli.training_options import DEVICE, LOSS_NETWORK, OUT, PACK, TENSORBOARD
 
 if TYPE_CHECKING:
     from vec2face.config.training import TrainingRecipe
@@ -39,24 +40,6 @@ def _compact(embedder: "FaceEmbedder", ref: str) -> "CompactEmbedder":
     return embedder
 
 
-_PACK = click.option(
-    "--data",
-    "pack",
-    type=LocalPath(file_okay=False),
-    required=True,
-    help="Face pack (vec2face data pack).",
-)
-_OUT = click.option("--out", type=LocalPath(), required=True, help="Folder of the run; resumed if it holds one.")
-
-_DEVICE = click.option(
-    "--device",
-    default="auto",
-    show_default=True,
-    help="auto, cpu, cuda, cuda:N or mps. Under torchrun or accelerate launch: auto, cpu or cuda.",
-)
-_TENSORBOARD = click.option("--tensorboard", is_flag=True, help="Write OUT/tensorboard too, as run.tensorboard: true.")
-
-
 def _wanting_tensorboard(recipe: RecipeT, wanted: bool) -> RecipeT:
     """Lay --tensorboard over a recipe; refuse at once if it is wanted and not installed."""
     if wanted:
@@ -70,10 +53,10 @@ def _wanting_tensorboard(recipe: RecipeT, wanted: bool) -> RecipeT:
 
 @train.command()
 @click.argument("recipe")
-@_PACK
-@_OUT
-@_DEVICE
-@_TENSORBOARD
+@PACK
+@OUT
+@DEVICE
+@TENSORBOARD
 @click.option(
     "--teacher", "teacher_ref", default=None, help="Network of the pack's embeddings: labels blends of faces."
 )
@@ -113,10 +96,10 @@ def embedder(
 @train.command()
 @click.argument("recipe")
 @click.option("--data", "pack", type=LocalPath(file_okay=False), help="Face pack to train on.")
-@_OUT
-@_DEVICE
-@_TENSORBOARD
-@click.option("--embedder", "embedder_ref", default="embedded", show_default=True, help="Loss network: name or folder.")
+@OUT
+@DEVICE
+@TENSORBOARD
+@LOSS_NETWORK
 @click.option("--teacher", "teacher_ref", default=None, help="Generator to distil, for a recipe of that kind.")
 @click.option("--judge", "judge_ref", default=None, help="A recogniser that takes no part; its cosine is reported.")
 @click.option("--initial", type=LocalPath(exists=True), default=None, help="Generator folder to start from.")
@@ -205,7 +188,7 @@ def generator(
 
 
 @train.command()
-@_PACK
+@PACK
 @click.option("--embedder", "embedder_ref", default="embedded", show_default=True, help="Name or folder.")
 @click.option("--out", type=LocalPath(dir_okay=False), required=True, help="File to write.")
 @click.option("--whole-only", is_flag=True, help="Leave out faces whose crop is padded.")

@@ -4,27 +4,24 @@ from pathlib import Path
 
 import click
 
-from vec2face_cli.locations import LocalPath
+from vec2face_cli.training_options import LOSS_NETWORK, OUT, PACK
 
 
 @click.command()
 @click.argument("recipe")
-@click.option(
-    "--data",
-    "pack",
-    type=LocalPath(file_okay=False),
-    required=True,
-    help="Face pack; it must hold people out.",
-)
-@click.option("--out", type=LocalPath(), required=True, help="Folder of the ablation; resumed if it holds one.")
-@click.option("--embedder", default="embedded", show_default=True, help="Loss network: name or folder.")
+@PACK
+@OUT
+@LOSS_NETWORK
 @click.option("--judge", required=True, help="A recogniser that takes no part in any training.")
 @click.option("--initial", default=None, help="Generator that every training starts from: name or folder.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
-def ablation(recipe: str, pack: Path, out: Path, embedder: str, judge: str, initial: str | None, device: str) -> None:
+def ablation(
+    recipe: str, pack: Path, out: Path, embedder_ref: str, judge: str, initial: str | None, device: str
+) -> None:
     """Train a generator with and without each ingredient that RECIPE names, and compare on held-out faces.
 
-    The table so far stands in OUT/ablation.md after each training; the same command goes on where it stopped.
+    The face pack must hold people out. The table so far stands in OUT/ablation.md after each training; the same command
+    goes on where it stopped.
 
     \b
     Example:
@@ -44,7 +41,7 @@ def ablation(recipe: str, pack: Path, out: Path, embedder: str, judge: str, init
             values,
             pack=pack,
             out=out,
-            embedder=embedder,
+            embedder=embedder_ref,
             judge=judge,
             reporter=reporter,
             initial=initial,

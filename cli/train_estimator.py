@@ -5,29 +5,24 @@ from pathlib import Path
 import click
 
 from vec2face_cli.locations import LocalPath
+from vec2face_cli.training_options import DEVICE, OUT, PACK
 
 
 @click.command()
 @click.argument("recipe")
-@click.option(
-    "--data",
-    "pack",
-    type=LocalPath(file_okay=False),
-    required=True,
-    help="Face pack (vec2face data pack).",
-)
+@PACK
 @click.option(
     "--labels",
     type=LocalPath(dir_okay=False),
     default=None,
     help="CSV file: the column key (names in the pack), and one for each attribute of RECIPE; blank is unknown.",
 )
-@click.option("--out", type=LocalPath(), required=True, help="Folder of the run; resumed if it holds one.")
+@OUT
 @click.option(
     "--teacher", "teacher_ref", default=None, help="Network of the pack's embeddings: labels damaged pictures."
 )
 @click.option("--initial", "initial_ref", default=None, help="Estimator to start from: name or folder.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+@DEVICE
 def estimator(
     recipe: str,
     pack: Path,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vec2face_cli.locations import LocalPath
+from vec2face_cli.training_options import DEVICE, OUT, TENSORBOARD
 
 if TYPE_CHECKING:
     from vec2face.config.recognition import RecognizerRecipe
@@ -20,18 +20,13 @@ if TYPE_CHECKING:
     multiple=True,
     help="Labelled faces: a dataset folder, image folders, shards, RecordIO or LMDB; or a URL. Several are mixed.",
 )
-@click.option("--out", type=LocalPath(), required=True, help="Folder of the run; resumed if it holds one.")
+@OUT
 @click.option("--validation", default=None, help="Verification set of people in no test set, as validation: in RECIPE.")
 @click.option("--people", type=click.IntRange(min=1), help="First so many people of each dataset only.")
 @click.option("--images-per-person", type=click.IntRange(min=1), help="First so many images of each person only.")
 @click.option("--seed", type=int, help="Seed of weights, order and augmentation, in place of the recipe's.")
-@click.option("--tensorboard", is_flag=True, help="Write OUT/tensorboard too, as run.tensorboard: true.")
-@click.option(
-    "--device",
-    default="auto",
-    show_default=True,
-    help="auto, cpu, cuda, cuda:N or mps. Under torchrun or accelerate launch: auto, cpu or cuda.",
-)
+@TENSORBOARD
+@DEVICE
 def recognizer(
     recipe: str,
     datasets: tuple[str, ...],
