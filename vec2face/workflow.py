@@ -21,7 +21,7 @@ from vec2face.generation.part import Part
 from vec2face.generation.redraw import replace_identities
 from vec2face.generation.render import device_is_here
 from vec2face.generation.repairs import RepairRound
-from vec2face.generation.run import Check, GenerationSummary, generate, generate_part
+from vec2face.generation.run import Check, GenerationSummary, generate
 from vec2face.progress import ProgressReporter, SilentProgress
 
 
@@ -164,12 +164,9 @@ def make_dataset(
     plan, bank = prepare(recipe, out, progress=progress, renders_here=renders_here)
     source = None if repair_rounds is None else candidate_source(plan.recipe, plan.generator)
     chosen = workers or (1 if executor else default_workers(recipe.compute.device))
-    if part is None:
-        generation = generate(plan, out, bank=bank, workers=chosen, progress=progress, executor=executor, check=check)
-    else:
-        generation = generate_part(
-            plan, out, part=part, bank=bank, workers=chosen, progress=progress, executor=executor, check=check
-        )
+    generation = generate(
+        plan, out, bank=bank, workers=chosen, part=part, progress=progress, executor=executor, check=check
+    )
     if not audit or not generation.finished:
         return DatasetSummary(generation, None)
     while True:

@@ -13,7 +13,7 @@ from vec2face.generation.folder import DatasetFolder
 from vec2face.generation.hold import FolderInUseError, exclusive, shared
 from vec2face.generation.inputs import prepare
 from vec2face.generation.part import Part, ShardRange, ShardShare
-from vec2face.generation.run import GenerationSummary, generate_part
+from vec2face.generation.run import GenerationSummary, generate
 
 PART = """
 import sys
@@ -22,13 +22,13 @@ from pathlib import Path
 from vec2face.config.generation import GenerateRecipe
 from vec2face.generation.inputs import prepare
 from vec2face.generation.part import ShardRange
-from vec2face.generation.run import generate_part
+from vec2face.generation.run import generate
 
 recipe, out, part = sys.argv[1:]
 print("ready", flush=True)
 sys.stdin.readline()
 plan, bank = prepare(GenerateRecipe.model_validate_json(recipe), Path(out))
-summary = generate_part(plan, Path(out), part=ShardRange.parse(part), bank=bank, workers=1)
+summary = generate(plan, Path(out), part=ShardRange.parse(part), bank=bank, workers=1)
 print(int(summary.finished))
 """
 
@@ -45,7 +45,7 @@ def make_part(make_recipe: MakeRecipe, tmp_path: Path):
     def make(part: Part, **changes: object) -> GenerationSummary:
         out = tmp_path / "parts"
         plan, bank = prepare(make_recipe(**changes), out)
-        return generate_part(plan, out, part=part, bank=bank, workers=1)
+        return generate(plan, out, part=part, bank=bank, workers=1)
 
     return make
 

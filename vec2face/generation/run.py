@@ -72,6 +72,7 @@ def generate(
     *,
     bank: IdentityBank,
     workers: int,
+    part: Part | None = None,
     progress: ProgressReporter | None = None,
     executor: Executor | None = None,
     check: Check | None = None,
@@ -81,10 +82,16 @@ def generate(
     May be killed at any moment: the same call goes on from the last finished shard, and ends with the same bytes as an
     undisturbed run.
 
+    With `part` it writes some shards, beside other runs that write others, or the same. The run after which no shard is
+    missing finishes the dataset as a run of the whole does: it hashes every shard, renders again what is damaged, and
+    writes the table.
+
     Args:
         plan, bank: from `vec2face.generation.inputs.prepare`.
         out: folder of the dataset, new, empty, or holding a part of the same dataset.
         workers: processes to render with, 1 or more.
+        part: the shards to write; None writes all. An empty part begins the dataset, so that later runs find its
+            identities.
         progress: receives the stages "checking", "rendering" and "metadata".
         executor: where shards are rendered; None chooses by `workers`.
         check: how finished shards are told from damaged ones: by reading and hashing their content, or by their size
@@ -93,45 +100,25 @@ def generate(
 
     Raises:
         InputError: several processes are to write to a store that lives in one.
-        DatasetError: the folder holds something else, or another run is writing to it.
+        ConfigError: there are no such shards as the part's.
+        DatasetError: the folder holds something else, or another run is writing to it; runs of parts share it with each
+            other alone.
         StorageError: the disk is full or cannot be written; finished shards are kept.
         WorkerError: a worker process died; finished shards are kept.
     """
+    selected = None if part is None else part.of(plan.shard_count)
     folder = _open(out)
     run = _Run(plan, folder, bank, workers, executor, progress or SilentProgress(), check)
+    if selected is not None:
+        return _generate_part(run, selected)
     with exclusive(folder):
         begun = holds_plan(folder, plan)
         remove_leftovers(folder)
         return run.whole(begun=begun)
 
 
-def generate_part(
-    plan: Plan,
-    out: Location,
-    *,
-    part: Part,
-    bank: IdentityBank,
-    workers: int,
-    progress: ProgressReporter | None = None,
-    executor: Executor | None = None,
-    check: Check | None = None,
-) -> GenerationSummary:
-    """Write some shards of the dataset, beside other runs that write others, or the same.
-
-    The run after which no shard is missing finishes the dataset as `generate` does: it hashes every shard, renders
-    again what is damaged, and writes the table.
-
-    Args:
-        part: the shards; an empty part begins the dataset, so that later runs find its identities.
-        plan, out, bank, workers, progress, executor, check: as for `generate`.
-
-    Raises:
-        ConfigError: there are no such shards.
-        DatasetError, StorageError, WorkerError: as `generate`; the folder may be shared with runs of parts alone.
-    """
-    selected = part.of(plan.shard_count)
-    folder = _open(out)
-    run = _Run(plan, folder, bank, workers, executor, progress or SilentProgress(), check)
+def _generate_part(run: "_Run", selected: range) -> GenerationSummary:
+    plan, folder = run.plan, run.folder
     with shared(folder) as hold:
         begun = holds_plan(folder, plan, alone=hold.alone)
         if hold.alone:
