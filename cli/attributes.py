@@ -6,8 +6,9 @@ from typing import Literal
 import click
 
 from vec2face_cli.attributes_label_pose import label_pose
+from vec2face_cli.locations import LocalPath
 
-FILE = click.Path(path_type=Path)
+FILE = LocalPath()
 COUNT = click.IntRange(min=1)
 
 
@@ -105,7 +106,7 @@ def fit(
 @click.option("--seed", type=int, default=0, show_default=True, help="Of masks and appearance codes.")
 @click.option("--batch-size", type=COUNT, default=16, show_default=True, help="Pictures in one pass.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="File (.safetensors).")
+@click.option("--out", type=LocalPath(dir_okay=False), required=True, help="File (.safetensors).")
 @click.option("--overwrite", is_flag=True, help="Replace what is there already.")
 def directions(
     *,

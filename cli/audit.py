@@ -9,9 +9,9 @@ import click
 from vec2face.config.audit import AuditOptions
 from vec2face.config.base import parse
 from vec2face.fileio.location import Location
-from vec2face_cli.locations import LOCATION
+from vec2face_cli.locations import LOCATION, LocalPath
 
-FILE = click.Path(path_type=Path)
+FILE = LocalPath()
 COUNT = click.IntRange(min=1)
 DEFAULTS = AuditOptions()
 

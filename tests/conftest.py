@@ -1,10 +1,14 @@
 """Fixtures shared by every test."""
 
+import importlib.util
 import json
+import runpy
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -29,6 +33,48 @@ def _signal_handlers() -> Iterator[None]:
 def repo_root() -> Path:
     """The project's root folder."""
     return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def ctrl_c() -> None:
+    """Answer Ctrl-C even where the tests run in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def load_benchmark(repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+    """Import a script of `benchmarks`: load_benchmark("executors")."""
+
+    def load(name: str) -> ModuleType:
+        spec = importlib.util.spec_from_file_location(f"benchmark_{name}", repo_root / "benchmarks" / f"{name}.py")
+        if spec is None or spec.loader is None:
+            raise RuntimeError("the benchmark cannot be imported")
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, spec.name, module)  # dataclasses look their module up
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+@pytest.fixture
+def run_benchmark(
+    repo_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., list[dict[str, Any]]]:
+    """Run a script of `benchmarks` with arguments, and return the JSON lines (or the one document) that it prints."""
+
+    def run(name: str, *arguments: object) -> list[dict[str, Any]]:
+        script = repo_root / "benchmarks" / f"{name}.py"
+        monkeypatch.syspath_prepend(script.parent)
+        monkeypatch.setattr(sys, "argv", [str(script), *map(str, arguments)])
+        runpy.run_path(str(script), run_name="__main__")
+        printed = capsys.readouterr().out
+        try:
+            return [json.loads(printed)]
+        except json.JSONDecodeError:
+            return [json.loads(line) for line in printed.splitlines()]
+
+    return run
 
 
 @pytest.fixture(scope="session")

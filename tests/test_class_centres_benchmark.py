@@ -1,24 +1,15 @@
 """The benchmark of class centres measures what it says, and its arithmetic is that of the shapes."""
 
-import importlib.util
 import queue
-import sys
-from pathlib import Path
+from collections.abc import Callable
 from types import ModuleType
 
 import pytest
 
 
 @pytest.fixture
-def bench(repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    path = repo_root / "benchmarks" / "class_centres.py"
-    spec = importlib.util.spec_from_file_location("class_centres_benchmark", path)
-    if spec is None or spec.loader is None:
-        raise RuntimeError("the benchmark cannot be imported")
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "class_centres_benchmark", module)  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+def bench(load_benchmark: Callable[[str], ModuleType]) -> ModuleType:
+    return load_benchmark("class_centres")
 
 
 @pytest.mark.parametrize("share", [1.0, 0.1])

@@ -1,7 +1,6 @@
 """The benchmark of executors compares numbers of workers in one run, over the time in which all of them work."""
 
-import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -12,13 +11,8 @@ from vec2face.config.generation import GenerateRecipe
 
 
 @pytest.fixture
-def benchmark(repo_root: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("executors", repo_root / "benchmarks" / "executors.py")
-    if spec is None or spec.loader is None:
-        raise RuntimeError("the benchmark cannot be imported")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def benchmark(load_benchmark: Callable[[str], ModuleType]) -> ModuleType:
+    return load_benchmark("executors")
 
 
 def test_a_rate_leaves_out_starting_and_the_last_shards(benchmark: ModuleType) -> None:

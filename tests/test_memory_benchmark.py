@@ -1,9 +1,9 @@
 """The benchmark of memory counts what a command and its children hold, and compares the first shards with the rest."""
 
-import importlib.util
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -11,14 +11,8 @@ import pytest
 
 
 @pytest.fixture
-def benchmark(repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("memory", repo_root / "benchmarks" / "memory.py")
-    if spec is None or spec.loader is None:
-        raise RuntimeError("the benchmark cannot be imported")
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "memory", module)  # where its dataclass looks for its own annotations
-    spec.loader.exec_module(module)
-    return module
+def benchmark(load_benchmark: Callable[[str], ModuleType]) -> ModuleType:
+    return load_benchmark("memory")
 
 
 def test_growth_is_that_of_rendering_alone(benchmark: ModuleType) -> None:

@@ -1,9 +1,9 @@
 """The pose demonstration counts what it did, goes on where it ended, and refuses another run's folder."""
 
 import json
-import runpy
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,17 +23,14 @@ class Yaw(AttributeEstimator):
 
 
 def test_the_demonstration_counts_and_resumes(
-    repo_root: Path,
+    run_benchmark: Callable[..., list[dict[str, Any]]],
     tiny_generator_dir: Path,
     tiny_embedder_dir: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "half_light.py").write_text(MODULE)
-    script = repo_root / "benchmarks" / "steering_pose.py"
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.syspath_prepend(script.parent)
     vectors = np.random.default_rng(0).normal(size=(6, 128)).astype(np.float32)
     IdentityBank(vectors, tuple("abcdef"), {}).save(tmp_path / "bank.safetensors")
     out = tmp_path / "out"
@@ -42,9 +39,7 @@ def test_the_demonstration_counts_and_resumes(
     arguments += ["--targets", -2, 0, 2, "--tolerance", 1, "--aim", 0.5, "--floor", -1, "--batch-size", 2, "--cap", 8]
 
     def run(*more: object) -> dict:
-        monkeypatch.setattr(sys, "argv", [str(script), *map(str, [*arguments, "--out", out, *more])])
-        runpy.run_path(str(script), run_name="__main__")
-        return json.loads(capsys.readouterr().out)
+        return run_benchmark("steering_pose", *arguments, "--out", out, *more)[0]
 
     result = run("--judge", tiny_embedder_dir)
     assert result["all"]["samples"] == 6

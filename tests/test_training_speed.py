@@ -1,6 +1,6 @@
 """The training benchmark takes real steps of a recipe's size and reports both precisions."""
 
-import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,13 +14,8 @@ from vec2face.training.embedder import train_embedder
 
 
 @pytest.fixture
-def speed(repo_root: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("training_speed", repo_root / "benchmarks" / "training_speed.py")
-    if spec is None or spec.loader is None:
-        raise RuntimeError("the benchmark cannot be imported")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def speed(load_benchmark: Callable[[str], ModuleType]) -> ModuleType:
+    return load_benchmark("training_speed")
 
 
 def test_both_precisions_take_turns_with_the_recipes_batch(speed: ModuleType, tmp_path: Path) -> None:

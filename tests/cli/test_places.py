@@ -101,3 +101,5 @@ def test_a_url_in_a_recipe_where_a_path_is_meant_is_refused(tmp_path: Path, monk
     (tmp_path / "mine.yaml").write_text("attributes: {brightness: '>=9'}\nsteering: {directions: s3://b/d}\n")
     told = mistake("generate", "mine.yaml", "--out", "faces")
     assert "steering.directions: directions takes a path of this machine, not the URL s3://b/d" in told
+    told = mistake("plan", "s3://b/mine.yaml")
+    assert told == "RECIPE takes a path of this machine, not the URL s3://b/mine.yaml."

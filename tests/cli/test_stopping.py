@@ -2,7 +2,6 @@
 
 import os
 import signal
-from collections.abc import Iterator
 
 import click
 import pytest
@@ -10,15 +9,7 @@ import pytest
 from vec2face_cli import main as main_module
 from vec2face_cli.interruption import kept_when_stopped
 
-
-@pytest.fixture(autouse=True)
-def handlers() -> Iterator[None]:
-    """Answer Ctrl-C even where the tests run in the background; restore the test process's handlers afterwards."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
+pytestmark = pytest.mark.usefixtures("ctrl_c")
 
 
 def stop(monkeypatch: pytest.MonkeyPatch, number: signal.Signals, *, kept: str | None) -> int:

@@ -5,7 +5,6 @@ import math
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,16 +97,6 @@ def stop_at(step: int, error: type[BaseException] = KeyboardInterrupt) -> Any:
     return check
 
 
-@pytest.fixture
-def handlers() -> Iterator[None]:
-    """Answer Ctrl-C even where the tests run in the background; restore the handlers afterwards."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
 @pytest.mark.parametrize("accumulate", [1, 2])
 @pytest.mark.parametrize("lost_at", [3, 4, 5, 8])
 def test_a_run_that_lost_its_process_goes_on_to_the_same_bits(tmp_path: Path, accumulate: int, lost_at: int) -> None:
@@ -141,7 +130,7 @@ def test_a_journal_line_reports_each_loss_by_the_steps_that_had_it_and_the_pace(
     assert paces[-1]["eta_seconds"] == 0
 
 
-@pytest.mark.usefixtures("handlers")
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_run_after_its_step_with_a_checkpoint(tmp_path: Path, number: signal.Signals) -> None:
     class Ended(Exception):
@@ -167,7 +156,7 @@ def test_a_signal_ends_the_run_after_its_step_with_a_checkpoint(tmp_path: Path, 
     assert journal(tmp_path / "stopped") == journal(tmp_path / "whole")
 
 
-@pytest.mark.usefixtures("handlers")
+@pytest.mark.usefixtures("ctrl_c")
 def test_a_second_signal_ends_the_run_at_once(tmp_path: Path) -> None:
     def twice(step: int) -> None:
         if step == 4:

@@ -60,7 +60,11 @@ def parse(schema: type[SchemaT], values: Mapping[str, Any], *, where: str) -> Sc
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML mapping. Raises `ConfigError` if the file is missing, is not YAML, or is not a mapping."""
+    """Read a YAML mapping. Raises `ConfigError` if the file is missing, is not YAML, or is not a mapping.
+
+    Raises `InputError` for a URL.
+    """
+    refuse_url(path, what="RECIPE")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
