@@ -5,6 +5,7 @@ from typing import Literal
 
 import click
 
+from vec2face_cli.attributes_fit_groups import fit_groups
 from vec2face_cli.attributes_label_pose import label_pose
 from vec2face_cli.locations import LocalPath
 
@@ -14,10 +15,11 @@ COUNT = click.IntRange(min=1)
 
 @click.group()
 def attributes() -> None:
-    """Fit estimators of attributes, and find directions to steer along."""
+    """Fit estimators of attributes and probes of groups, and find directions to steer along."""
 
 
 attributes.add_command(label_pose)
+attributes.add_command(fit_groups)
 
 
 @attributes.command()

@@ -65,6 +65,13 @@ DEFAULTS = AuditOptions()
     metavar="REF",
     help="Folder of a probe, or module:attribute; repeatable.",
 )
+@click.option(
+    "--groups",
+    default=DEFAULTS.groups,
+    show_default=True,
+    metavar="REF",
+    help="Probes of groups of people: embedded, a folder (attributes fit-groups), or none.",
+)
 @click.option("--seed", type=int, default=DEFAULTS.seed, show_default=True, help="Seed of every sample.")
 @click.option("--weights-card", type=FILE, help="The generator's card.json, where its weights are not on this machine.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default=DEFAULTS.device, show_default=True)
@@ -85,6 +92,7 @@ def audit(
     reference: Path | None,
     attributes: tuple[str, ...],
     estimators: tuple[str, ...],
+    groups: str,
     seed: int,
     weights_card: Path | None,
     device: Literal["cpu", "cuda"],
@@ -120,6 +128,7 @@ def audit(
             "reference": reference,
             "attributes": attributes,
             "estimators": estimators,
+            "groups": groups,
             "seed": seed,
             "weights_card": weights_card,
             "device": device,

@@ -1,4 +1,4 @@
-"""From labelled faces to a saved probe: read, embed, cross-validate, write."""
+"""From labelled faces to a saved probe, or to probes of groups: read, embed, cross-validate, write."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +9,16 @@ import torch
 from torch import nn
 
 from vec2face.checkpoints import digest, load_embedder
+from vec2face.config.groups import GroupsRecipe
 from vec2face.contracts import IMAGE_SIZE
 from vec2face.data.facepack import FacePack
 from vec2face.data.photos import list_photos
 from vec2face.errors import InputError
+from vec2face.evaluation.group_errors import describe_errors
+from vec2face.evaluation.group_fitting import fit_groups
+from vec2face.evaluation.group_probes import GroupProbes
+from vec2face.evaluation.stored_faces import holds_faces, load_faces
+from vec2face.fileio.atomic import write_text
 from vec2face.fileio.images import decode_image
 from vec2face.fileio.outputs import require_writable
 from vec2face.progress import ProgressReporter
@@ -100,9 +106,7 @@ def make_probe(request: ProbeRequest, out: Path, *, progress: ProgressReporter) 
         WeightsError, ContractError: the embedder cannot be loaded, or passes no gradient or has no feature maps.
         StorageError: `out` cannot be written.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} is there already and is no empty folder; choose another name.")
-    require_writable(out, output=out)
+    _require_new_folder(out)
     labels = read_labels(request.labels)
     faces = LabelledPictures(labels, images=request.images, pack=request.pack)
     values = np.array([labels[key] for key in faces.keys])
@@ -150,6 +154,40 @@ def make_probe(request: ProbeRequest, out: Path, *, progress: ProgressReporter) 
         fitted_on=fitted_on,
     ).save(out)
     return fit, len(values)
+
+
+def make_group_probes(
+    recipe: GroupsRecipe, *, embeddings: Path, labels: Path, out: Path, progress: ProgressReporter
+) -> GroupProbes:
+    """Fit the probes of a recipe and save them in `out`, which must be new or empty, with `errors.md` beside.
+
+    Args:
+        recipe: the probes.
+        embeddings: folder made by `vec2face embed` with the recipe's embedder.
+        labels: CSV file; see `fit_groups`.
+
+    Raises:
+        InputError: embeddings, labels or folder are unusable.
+        ContractError: the embeddings are another embedder's.
+        WeightsError: the embedder cannot be loaded.
+        StorageError: `out` cannot be written.
+    """
+    _require_new_folder(out)
+    if not embeddings.is_dir() or not holds_faces(embeddings):
+        raise InputError(f"{embeddings} holds no embeddings; make them with 'vec2face embed FACES --out {embeddings}'.")
+    network, sha256 = load_embedder(recipe.embedder), digest(recipe.embedder, kind="embedder")
+    faces = load_faces(embeddings, name=network.name, sha256=sha256, width=network.dim)
+    embedder = {"reference": recipe.embedder, "name": network.name, "sha256": sha256}
+    probes = fit_groups(recipe, faces, labels, embedder=embedder, progress=progress)
+    probes.save(out)
+    write_text(out / "errors.md", describe_errors(probes))
+    return probes
+
+
+def _require_new_folder(out: Path) -> None:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} is there already and is no empty folder; choose another name.")
+    require_writable(out, output=out)
 
 
 def _read_crop(path: Path) -> np.ndarray:

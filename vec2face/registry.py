@@ -8,7 +8,7 @@ from vec2face.contracts import InputContract
 from vec2face.errors import WeightsError
 from vec2face.home import home_folder
 
-Kind = Literal["generator", "embedder", "estimator", "pose", "identities", "dataset"]
+Kind = Literal["generator", "embedder", "estimator", "pose", "groups", "identities", "dataset"]
 Tier = Literal["embedded", "published"]
 
 # The checkpoint formats that can be imported and exported, and where such files come from; see `checkpoints.formats`.
@@ -167,6 +167,7 @@ _ALL = (
         "yaw, pitch, roll, age and quality of a face, for CPUs",
         _ARCFACE_PIXELS,
     ),
+    _embedded("embedded-groups", "groups", "weights/groups", "probes of sex, ethnicity and age groups, for audits"),
     _embedded("embedded-identities", "identities", "weights/identities", "statistics to sample identity vectors from"),
     WeightsEntry(
         name="vec2face-base",

@@ -13,6 +13,7 @@ from vec2face.errors import InputError
 from vec2face.evaluation.audit import audit as measure_dataset
 from vec2face.evaluation.failures import read_failed
 from vec2face.evaluation.lineage import generator_lineage
+from vec2face.evaluation.verdict import INDEPENDENT
 from vec2face.fileio.location import Location
 from vec2face.fileio.mirror import local_folder, send_back
 from vec2face.generation.executor import Executor, default_workers
@@ -23,6 +24,11 @@ from vec2face.generation.render import device_is_here
 from vec2face.generation.repairs import RepairRound
 from vec2face.generation.run import Check, GenerationSummary, generate
 from vec2face.progress import ProgressReporter, SilentProgress
+
+_MEASURED_ALONE = (
+    "Only the embedder that the generator was made to satisfy has measured it, so it cannot pass; an independent one "
+    "(`vec2face audit DATASET --second-embedder REF`) settles that."
+)
 
 
 @dataclass(frozen=True)
@@ -51,9 +57,16 @@ class AuditSummary:
         remarks = f" ({'; '.join(dict.fromkeys(open_checks))})" if open_checks else ""
         card = "" if self.card is None else f"; card: {self.card}"
         excluded = self.facts["excluded"]
-        out = f" {excluded:,} identities are excluded from the dataset." if excluded else ""
+        are = f"{_counted(excluded, 'identity is', 'identities are')} excluded" if excluded else ""
+        out = f" {are} from the dataset." if excluded else ""
         steered = _steering_sentence(self.facts["steering"]) if self.facts.get("steering") else ""
-        return f"{steered}Audit: {self.verdict}{remarks}. Report: {self.report}{card}.{out}"
+        alone = f" {_MEASURED_ALONE}" if INDEPENDENT in open_checks else ""
+        return f"{steered}Audit: {self.verdict}{remarks}. Report: {self.report}{card}.{out}{alone}"
+
+
+def _counted(number: int, one: str, several: str | None = None) -> str:
+    """Write a number with its noun: "1 round", "2 rounds"."""
+    return f"{number:,} {one if number == 1 else several or f'{one}s'}"
 
 
 def _steering_sentence(facts: Mapping[str, Any]) -> str:
@@ -81,10 +94,12 @@ class RepairSummary:
     def sentence(self) -> str:
         """What was replaced and what is left, for a terminal."""
         replaced = sum(len(round_.replaced) for round_ in self.rounds)
-        done = f"Repair: {replaced:,} identities replaced in {len(self.rounds)} rounds"
+        rounds = _counted(len(self.rounds), "round")
+        done = f"Repair: {_counted(replaced, 'identity', 'identities')} replaced in {rounds}"
         if not self.failing:
             return f"{done}; none fails now." if self.rounds else "Repair: no identity fails."
-        return f"{done}; {self.failing:,} still fail (the cap is {self.most} rounds; raise it with --repair-rounds)."
+        left = f"{self.failing:,} still {'fails' if self.failing == 1 else 'fail'}"
+        return f"{done}; {left} (the cap is {_counted(self.most, 'round')}; raise it with --repair-rounds)."
 
 
 @dataclass(frozen=True)

@@ -123,6 +123,21 @@ TRAIT = {
     "quantiles": QUANTILES,
     "histogram": {"edges": [0.0, 1.0, 2.0], "counts": [3, 9]},
 }
+
+
+def group(name, counted, corrected):
+    return {
+        "name": name,
+        "counted": counted,
+        "corrected": corrected,
+        "low": corrected - 0.0501,
+        "high": corrected + 0.0502,
+        "missed": 0.0613,
+        "mistaken": 0.0524,
+        "faces": 9876,
+    }
+
+
 PAIR = {"identity": 5, "reference": "real_0012", "person": "Somebody", "cosine": 0.7654}
 
 
@@ -134,7 +149,7 @@ def full_facts(facts):
         "pictures": {
             "images": 48,
             "traits": {"yaw": TRAIT, "sharpness": {**TRAIT, "unit": "grey levels", "error": None}},
-            "groups": {"age": {"shares": {"0 to 18": 0.125, "18 to 30": 0.875}, "unit": "years", "error": 7.5}},
+            "groups": {"bearded": {"shares": {"bearded": 0.125, "not bearded": 0.875}, "unit": "", "error": 0.2}},
             "requested": {
                 "yaw": {
                     "unit": "degrees",
@@ -166,6 +181,7 @@ def full_facts(facts):
         "leakage": [
             {
                 "reference": "real faces",
+                "embedder": {"name": "judge", "width": 128, "sha256": "e" * 64},
                 "images": 999,
                 "people": 333,
                 "assumption": "Its people are strangers.",
@@ -188,6 +204,25 @@ def full_facts(facts):
                 ],
             }
         ],
+        "demographics": {
+            "name": "some groups",
+            "sha256": "d" * 64,
+            "embedder": "space-128",
+            "identities": 6,
+            "images": 48,
+            "by": [
+                {
+                    "name": "sex",
+                    "note": "as some labels have it",
+                    "lasting": True,
+                    "agreement": 0.975,
+                    "expected_agreement": 0.875,
+                    "unexplained": 0.0,
+                    "doubt": "",
+                    "groups": [group("male", 0.6123, 0.7345), group("female", 0.3877, 0.2655)],
+                }
+            ],
+        },
         "realism": {
             "reference": "real faces",
             "embedder": "space-128",

@@ -220,7 +220,11 @@ def test_each_check_states_value_bound_verdict_and_reason(facts, folder):
         "blurred &lt;b&gt;",
         "1 of 6 identities (16.67 %) reach the limit",
         "identity 5 and Somebody: 0.765; identity 5 and real_0012: 0.765",
-        "0 to 18: 12.5 %, 18 to 30: 87.5 %",
+        "bearded: 12.5 %, not bearded: 87.5 %",
+        "By sex",
+        "73.5 %",
+        "68.4 % to 78.5 %",
+        "As some labels have it. Two images of one person are counted for the same group in 97.5 % of cases",
         "12 to 18",
         "4.56",
         "exact",
@@ -237,9 +241,24 @@ def test_what_was_found_in_the_pictures_is_told(full_facts, folder, words):
     assert words in report_of(full_facts, folder)
 
 
+def test_shares_that_cannot_be_corrected_are_withheld_with_the_reason(full_facts, folder):
+    (kind,) = full_facts["demographics"]["by"]
+    full_facts["leakage"] = []
+    for document in (card_of, report_of):
+        assert "withheld" not in document(full_facts, folder)
+    kind["doubt"] = "it errs more here"
+    for group in kind["groups"]:
+        group |= {"corrected": None, "low": None, "high": None}
+    for document in (card_of, report_of):
+        text = document(full_facts, folder)
+        assert "Corrected shares are withheld: it errs more here." in text
+        assert "73.5 %" not in text
+        assert "61.2 %" in text
+
+
 def test_sections_stand_where_there_are_facts_for_them(facts, full_facts, folder):
     short, full = report_of(facts, folder), report_of(full_facts, folder)
-    for section in ("findings", "leakage", "pictures", "realism"):
+    for section in ("findings", "leakage", "pictures", "groups", "realism"):
         assert f'id="{section}"' in full
         assert f'href="#{section}"' in full
         assert f"#{section}" not in short.replace("#fff", "")

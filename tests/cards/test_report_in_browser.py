@@ -25,7 +25,8 @@ FLAGS = (
 )
 PATIENCE = 120_000  # milliseconds; a busy machine is slow to start a browser
 PHONE, DESK, PAPER = {"width": 360, "height": 740}, {"width": 1280, "height": 900}, {"width": 794, "height": 1123}
-SECTIONS = ("checks", "findings", "faces", "leakage", "pictures", "realism", "scores", "measures", "origin", "lineage")
+SEEN = ("checks", "findings", "faces", "leakage", "pictures", "groups", "realism", "scores", "measures")
+SECTIONS = (*SEEN, "origin", "lineage")
 
 
 @pytest.fixture(scope="module")

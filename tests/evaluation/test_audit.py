@@ -48,6 +48,7 @@ def world(tmp_path, monkeypatch, pattern_embedders):
     (tmp_path / "mixed").mkdir()
     places = {"pattern-generator": generator, "pattern": tmp_path / "pattern", "mixed": tmp_path / "mixed"}
     digests = {"pattern-generator": "0" * 64, "pattern": "1" * 64, "mixed": "2" * 64}
+    monkeypatch.setattr("vec2face.evaluation.audit.Demographics.open", lambda options: None)
     monkeypatch.setattr("vec2face.evaluation.audit.load_embedder", pattern_embedders.__getitem__)
     for module in ("audit", "lineage"):
         monkeypatch.setattr(f"vec2face.evaluation.{module}.digest", lambda ref, *, kind: digests[ref])

@@ -9,10 +9,13 @@ from vec2face.cards import write_card, write_report
 from vec2face.config.audit import AuditOptions
 from vec2face.config.model_card import ModelCard, TrainingData, write_model_card
 from vec2face.data.exclusions import read_exclusions
-from vec2face.errors import InputError
+from vec2face.errors import ContractError, InputError
 from vec2face.evaluation.audit import audit
+from vec2face.evaluation.face_sets import open_faces
+from vec2face.evaluation.stored_faces import store_faces
 from vec2face.fileio.images import encode_image
 from vec2face.fileio.tar import read_tar
+from vec2face.progress import SilentProgress
 
 CARD = ModelCard(
     name="pattern-generator",
@@ -28,6 +31,7 @@ def world(tmp_path, monkeypatch, pattern_embedders):
         (tmp_path / name).mkdir()
     write_model_card(tmp_path / "generator", CARD)
     places = {"pattern-generator": tmp_path / "generator", "pattern": tmp_path / "pattern"}
+    monkeypatch.setattr("vec2face.evaluation.audit.Demographics.open", lambda options: None)
     monkeypatch.setattr("vec2face.evaluation.audit.load_embedder", pattern_embedders.__getitem__)
     for module in ("audit", "lineage"):
         monkeypatch.setattr(f"vec2face.evaluation.{module}.digest", lambda ref, *, kind: "0" * 64)
@@ -118,3 +122,31 @@ def test_leaks_are_dropped_only_where_there_are_some_to_look_for(world, build_da
         audit(dataset, AuditOptions(embedder="pattern", drop_leaks=True))
     with pytest.raises(InputError, match="from a dataset of this toolkit"):
         audit(real, AuditOptions(embedder="pattern", drop_leaks=True, against=(str(real),), out=world / "out"))
+
+
+def test_stored_vectors_are_compared_by_the_embedder_that_made_them(
+    world, build_dataset, real, pattern_embedders, monkeypatch
+):
+    digests = {"pattern": "0" * 64, "pattern-generator": "0" * 64, "mixed": "2" * 64}
+    monkeypatch.setattr("vec2face.evaluation.audit.digest", lambda ref, *, kind: digests[ref])
+    monkeypatch.setattr("vec2face.evaluation.thresholds.locate", lambda ref, *, kind: world / "pattern")
+    for reference in ("pattern", "mixed"):
+        store_faces(
+            open_faces(str(real), report=world / reference / "stored"),
+            pattern_embedders[reference],
+            sha256=digests[reference],
+            folder=world / reference / "stored",
+            name=f"by {reference}",
+            batch_size=32,
+            progress=SilentProgress(),
+        )
+    stored = tuple(str(world / reference / "stored") for reference in ("mixed", "pattern"))
+    dataset = build_dataset(world / "data", identities=3, images=2)
+    options = AuditOptions(embedder="pattern", second_embedder="mixed", against=stored, leak_rate=1e-3)
+    facts = audit(dataset, options)
+    assert [one["embedder"]["name"] for one in facts["leakage"]] == ["mixed-36", pattern_embedders["pattern"].name]
+    checks = {one["name"]: one["embedder"] for one in facts["checks"] if "resemble" in one["name"]}
+    assert checks["identities that resemble people of by mixed"] == "mixed-36"
+    assert facts["leakage"][0]["comparisons"][0]["nearest"] != facts["leakage"][1]["comparisons"][0]["nearest"]
+    with pytest.raises(ContractError, match="holds vectors of mixed-36"):
+        audit(dataset, options.model_copy(update={"second_embedder": None}))

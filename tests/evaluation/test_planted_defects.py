@@ -22,7 +22,7 @@ from vec2face.evaluation.findings import (
     POOR,
     WRONG_LABEL,
 )
-from vec2face.evaluation.inspection import inspect, open_traits
+from vec2face.evaluation.inspection import View, inspect, open_traits
 from vec2face.evaluation.measure import measure
 from vec2face.evaluation.pictures import sidedness
 from vec2face.evaluation.references import Reference
@@ -126,9 +126,7 @@ def found(request, tmp_path_factory):
     measurement = measure(embedded, threshold=threshold_of("embedded").value, options=options, vectors=None)
     inspection = inspect(
         source,
-        measurement,
-        network=network,
-        sha256=sha256,
+        View(network, sha256, measurement),
         estimators=open_estimators(STATISTICS),
         references=[Reference(str(root / "real"), cache=root / "report" / "cache")],
         table=None,

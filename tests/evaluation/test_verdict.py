@@ -72,6 +72,7 @@ def test_what_could_not_be_measured_does_not_pass():
 def leak(*, leaked, images_share, strangers):
     return {
         "reference": "photos",
+        "embedder": {"name": "judge"},
         "leaked": leaked,
         "leaked_share": leaked / 100,
         "images_share": images_share,

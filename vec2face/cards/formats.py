@@ -26,6 +26,11 @@ def integer(value: int) -> str:
     return f"{value:,}"
 
 
+def counted(value: int, one: str, several: str | None = None) -> str:
+    """Write a number with its noun: 1 -> "1 round", 2 -> "2 rounds"; `several` is the plural where it is no added s."""
+    return f"{integer(value)} {one if value == 1 else several or f'{one}s'}"
+
+
 def decimal(value: float, digits: int = 3) -> str:
     """0.98765 -> "0.988"."""
     return f"{value:.{digits}f}"
@@ -108,6 +113,7 @@ FILTERS: dict[str, Callable[..., str]] = {
     writer.__name__: writer
     for writer in (
         between,
+        counted,
         decimal,
         digest,
         integer,

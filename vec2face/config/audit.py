@@ -30,6 +30,7 @@ class AuditOptions(Schema):
     drop_leaks: bool = Field(False, description="exclude identities that leak from whatever reads the dataset")
     attributes: tuple[Reference, ...] = Field((), description="attributes to measure, by name")
     estimators: tuple[Reference, ...] = Field((), description="module:attribute or probe folders of further estimators")
+    groups: Reference = Field("embedded", description="probes of groups of people: embedded, a folder, or none")
     reference: Path | None = Field(None, description="real faces that the pictures' realism is measured by")
     seed: int = Field(0, ge=-(2**63), lt=2**63, description="key of every sample")
     weights_card: Path | None = Field(

@@ -27,6 +27,7 @@ KINDS: Mapping[str, str] = {
     "train_generator": "vec2face.config.training:GeneratorRecipe",
     "train_recognizer": "vec2face.config.recognition:RecognizerRecipe",
     "train_estimator": "vec2face.config.estimators:EstimatorRecipe",
+    "fit_groups": "vec2face.config.groups:GroupsRecipe",
     "distill_generator": "vec2face.config.distillation:DistillRecipe",
     "ablation": "vec2face.config.ablation:AblationRecipe",
     "study": "vec2face.config.study:StudyRecipe",

@@ -12,6 +12,7 @@
     embedders    a list, the main one first: reference, name, dim, sha256, generators_own_space,
                  threshold {value, source}, and the measures of `vec2face.evaluation.measure.Measurement.facts`
     pictures, near_duplicates, leakage, findings  see `vec2face.evaluation.inspection.Inspection.facts`
+    demographics see `vec2face.evaluation.demographics`; null where no probes of groups were asked for
     realism      see `vec2face.evaluation.realism.Realism`; null where no real faces were given
     steering     see `vec2face.evaluation.steering`; null for a dataset without attributes
     checks       name, value, threshold, status, embedder, reason
@@ -35,12 +36,13 @@ from vec2face.evaluation.audit_description import DatasetDescription, describe_f
 from vec2face.evaluation.columns import write_measured_columns
 from vec2face.evaluation.dataset import DatasetReader
 from vec2face.evaluation.defect_sheets import draw_inspection
+from vec2face.evaluation.demographics import Demographics
 from vec2face.evaluation.embeddings import embed_dataset, move
 from vec2face.evaluation.face_sets import AuditedSet, open_audited, table_of
 from vec2face.evaluation.failures import FILE_NAME, failed_identities
 from vec2face.evaluation.figures import SECOND, draw_figures, draw_plots, remove_other_figures
 from vec2face.evaluation.findings import LEAK
-from vec2face.evaluation.inspection import Inspection, inspect, open_traits
+from vec2face.evaluation.inspection import Inspection, View, inspect, open_traits
 from vec2face.evaluation.lineage import generator_lineage
 from vec2face.evaluation.measure import Measurement, measure
 from vec2face.evaluation.realism_section import RealismReference
@@ -96,6 +98,7 @@ def audit(
     references = [Reference(source, cache=reader.report_folder / "cache") for source in options.against]
     realism = None if options.reference is None else RealismReference(options.reference)
     estimators = open_traits(options)
+    demographics = Demographics.open(options)
     judges = [
         _Judge(reference, options.device)
         for reference in (options.embedder, *([options.second_embedder] if options.second_embedder else []))
@@ -106,17 +109,26 @@ def audit(
     space = None if description is None else description.generator["feature_space"]
     measurements = [_measure(reader, own, judge, space, options, progress) for judge in judges]
     main = measurements[0]
+    views = [View(judge.network, judge.sha256, found) for judge, found in zip(judges, measurements, strict=True)]
     inspection = inspect(
         reader,
-        main,
-        network=judges[0].network,
-        sha256=judges[0].sha256,
+        views[0],
+        second=views[1] if len(views) > 1 else None,
         estimators=estimators,
         references=references,
         table=None if own is None else own.metadata_path,
         options=options,
         progress=progress,
     )
+    balance = None
+    if demographics is not None:
+        balance = demographics.measure(
+            reader,
+            {view.sha256: view.measurement.embedded for view in views},
+            options=options,
+            excluded=() if own is None else read_exclusions(own.folder),
+            progress=progress,
+        )
     real = None
     if realism is not None:
         real = realism.measure(
@@ -133,6 +145,7 @@ def audit(
         "settings": options.model_dump(mode="json", include=_SETTINGS),
         "embedders": [judge.facts(measurement, space) for judge, measurement in zip(judges, measurements, strict=True)],
         **inspection.facts(reader),
+        "demographics": balance,
         "realism": real,
         "steering": None if steering is None else steering.facts(),
         "figures": figures,

@@ -35,6 +35,20 @@ PERCEPTUAL_NETWORK = "embedded"
 
 
 @dataclass(frozen=True)
+class View:
+    """A set as one embedder sees it.
+
+    Attributes:
+        network, sha256: the embedder.
+        measurement: of the set, by it.
+    """
+
+    network: FaceEmbedder
+    sha256: str
+    measurement: Measurement
+
+
+@dataclass(frozen=True)
 class Inspection:
     """What was found in the pictures.
 
@@ -147,10 +161,9 @@ def open_traits(options: AuditOptions) -> "list[AttributeEstimator]":
 
 def inspect(
     source: AuditedSet,
-    measurement: Measurement,
+    view: View,
     *,
-    network: FaceEmbedder,
-    sha256: str,
+    second: View | None = None,
     estimators: "Sequence[AttributeEstimator]",
     references: Sequence[Reference],
     table: Path | None,
@@ -161,8 +174,8 @@ def inspect(
 
     Args:
         source: the set.
-        measurement: its identities, by `network`.
-        network, sha256: the main embedder.
+        view: its identities, by the main embedder.
+        second: the same by another one, which compares it with real faces whose stored vectors are its own.
         estimators: what is measured of each picture.
         references: real faces to compare with.
         table: `metadata.parquet` of a dataset.
@@ -172,6 +185,7 @@ def inspect(
     Raises:
         Vec2FaceError: a picture, a reference or the table cannot be read; the cache cannot be written.
     """
+    measurement = view.measurement
     traits = measure_traits(
         source,
         estimators,
@@ -186,12 +200,15 @@ def inspect(
     poor = poor_pictures(traits)
     leaks, real = [], []
     for reference in references:
-        faces, held_out = reference.embed(network, sha256=sha256, batch_size=options.batch_size, progress=progress)
-        require_same_width(reference.name, faces.faces.both.shape[1], "the dataset's embeddings", network.dim)
+        by = second if second is not None and reference.sha256 == second.sha256 else view
+        faces, held_out = reference.embed(
+            by.network, sha256=by.sha256, batch_size=options.batch_size, progress=progress
+        )
+        require_same_width(reference.name, faces.faces.both.shape[1], "the dataset's embeddings", by.network.dim)
         real.append(faces)
         leaks.append(
             measure_leakage(
-                measurement,
+                by.measurement,
                 faces.faces,
                 rate=options.leak_rate,
                 max_pairs=options.stranger_pairs,

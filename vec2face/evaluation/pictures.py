@@ -25,8 +25,6 @@ BINS = 24
 PROBABILITY = "probability"
 """Unit of an attribute that says how likely a picture belongs to a group."""
 
-AGE_GROUPS = ((0.0, 18.0), (18.0, 30.0), (30.0, 45.0), (45.0, 60.0), (60.0, np.inf))
-
 
 @dataclass(frozen=True)
 class PoorBounds:
@@ -94,29 +92,28 @@ def trait_facts(traits: Traits, people: People) -> dict[str, Any]:
 
 
 def group_facts(traits: Traits, people: People) -> dict[str, Any]:
-    """How identities, by the mean of their images, are divided: over age groups, and by each probability.
+    """How identities, by the mean of their images, are divided by each probability that was measured.
 
     The estimators' errors on held-out faces stand beside, for a share is no more certain than they are. `corrected` is
     the share that would be counted so if it erred here as there (Rogan and Gladen, 1978): (counted - mistaken) /
-    (1 - missed - mistaken), within 0 and 1. Estimators judge what a picture looks like to a network and say nothing of
-    how anybody describes themselves.
+    (1 - missed - mistaken), within 0 and 1. The errors are of single images, so for this images are counted, each
+    identity weighing the same. Estimators judge what a picture looks like to a network and say nothing of how anybody
+    describes themselves.
     """
     found: dict[str, Any] = {}
     for name, values in traits.values.items():
-        means = np.add.reduceat(values.astype(np.float64), people.starts[:-1]) / people.counts
-        if name == "age":
-            shares = {_age(low, high): float(((means >= low) & (means < high)).mean()) for low, high in AGE_GROUPS}
-        elif traits.units[name] == PROBABILITY:
-            shares = {name: float((means >= 0.5).mean()), f"not {name}": float((means < 0.5).mean())}
-        else:
+        if traits.units[name] != PROBABILITY:
             continue
+        means = np.add.reduceat(values.astype(np.float64), people.starts[:-1]) / people.counts
+        shares = {name: float((means >= 0.5).mean()), f"not {name}": float((means < 0.5).mean())}
         found[name] = {"shares": shares, "unit": traits.units[name], "error": traits.errors[name]}
         if name in traits.misjudged:
             missed, mistaken = traits.misjudged[name]
+            counted = np.add.reduceat((values >= 0.5).astype(np.float64), people.starts[:-1]) / people.counts
             found[name] |= {
                 "missed": missed,
                 "mistaken": mistaken,
-                "corrected": _corrected(shares[name], missed, mistaken),
+                "corrected": _corrected(float(counted.mean()), missed, mistaken),
             }
     return found
 
@@ -189,7 +186,3 @@ def _histogram(values: Values) -> dict[str, list[float] | list[int]]:
         high = low + 1.0
     counts, edges = np.histogram(np.clip(values, low, high), bins=BINS, range=(low, high))
     return {"edges": [float(edge) for edge in edges], "counts": [int(count) for count in counts]}
-
-
-def _age(low: float, high: float) -> str:
-    return f"{low:g} and older" if np.isinf(high) else f"{low:g} to {high:g}"

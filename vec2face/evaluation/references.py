@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from vec2face.errors import InputError
 from vec2face.evaluation.face_sets import AuditedSet, PackSet, open_faces
-from vec2face.evaluation.stored_faces import StoredFaces, holds_faces, load_faces, store_faces
+from vec2face.evaluation.stored_faces import StoredFaces, holds_faces, load_faces, store_faces, stored_by
 from vec2face.fileio.atomic import fingerprint
 from vec2face.progress import ProgressReporter
 
@@ -45,6 +45,11 @@ class Reference:
         self._pictures = open_faces(source, report=cache, part="training")
         if isinstance(self._pictures, PackSet) and self._pictures.holds_out:
             self._held_out = open_faces(source, report=cache, part="held-out")
+
+    @property
+    def sha256(self) -> str | None:
+        """Of the embedder whose stored vectors these are; None for pictures, and where no embedder is named."""
+        return stored_by(Path(self._source)) if self._pictures is None else None
 
     def embed(
         self, network: "FaceEmbedder", *, sha256: str, batch_size: int, progress: ProgressReporter

@@ -131,6 +131,14 @@ def holds_faces(path: Path) -> bool:
     return (path / DESCRIPTION).is_file() or path.suffix in (".npy", ".safetensors")
 
 
+def stored_by(path: Path) -> str | None:
+    """SHA-256 of the embedder whose vectors a folder holds; None for an array file, and where that cannot be read."""
+    try:
+        return str(json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))["embedder"]["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def load_faces(path: Path, *, name: str, sha256: str, width: int) -> StoredFaces:
     """Read stored embeddings: a folder made by `vec2face embed`, or a bare `.npy` or `.safetensors` array.
 
