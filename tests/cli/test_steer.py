@@ -28,6 +28,21 @@ class Nothing(AttributeEstimator):
         return images.mean(dim=(1, 2, 3)) * float("nan")
 """
 
+OUT_OF_REACH = """
+from vec2face.steering.estimators import AttributeEstimator
+from vec2face.steering.targets import AttributeFacts
+
+class Yaw(AttributeEstimator):
+    facts = AttributeFacts("yaw", "degrees", -90, 90, tolerance=5)
+    def estimate(self, images):
+        return 10 * (images[..., :56].mean(dim=(1, 2, 3)) - images[..., 56:].mean(dim=(1, 2, 3)))
+
+class Quality(AttributeEstimator):
+    facts = AttributeFacts("quality", "percent", 0, 100, tolerance=1)
+    def estimate(self, images):
+        return 50 + images.mean(dim=(1, 2, 3))
+"""
+
 
 @pytest.fixture
 def common(tiny_generator_dir: Path, tiny_embedder_dir: Path, tmp_path: Path) -> list[object]:
@@ -87,6 +102,21 @@ def test_samples_that_do_not_reach_it_are_told_of(common: list[object], tmp_path
     assert (tmp_path / "out" / "images" / "0000000_0000.jpg").is_file()
 
 
+def test_an_impossible_pair_ends_at_the_cap_with_a_status_and_a_count(
+    common: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "out_of_reach.py").write_text(OUT_OF_REACH)
+    monkeypatch.syspath_prepend(tmp_path)
+    own = ("--estimator", "out_of_reach:Yaw", "--estimator", "out_of_reach:Quality")
+    done = run(*common, *own, "--yaw", 90, "--quality", 99, "--max-evaluations", 3)
+    assert done.exit_code == 0, done.output
+    assert "3 images, 0 converged, 3 capped, 0 rejected; 3.0 passes an image." in done.stdout
+    assert "yaw 85..95: 0 of 3" in done.stdout
+    rows = list(csv.DictReader((tmp_path / "out" / "steering.csv").read_text().splitlines()))
+    assert {(row["status"], row["passes"]) for row in rows} == {("capped", "3")}
+    assert all("yaw is" in row["reason"] and "quality is" in row["reason"] for row in rows)
+
+
 def test_an_estimator_that_gives_nan_for_all_ends_with_a_sentence(
     common: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,6 +137,7 @@ def test_an_estimator_that_gives_nan_for_all_ends_with_a_sentence(
             ("--brightness", "300"),
             "brightness 300 lies outside the range in which it was validated, 0 to 255 grey levels",
         ),
+        (("--yaw", "90", "--quality", "99"), "yaw 90 lies outside the range in which it was validated, -"),
         (("--brightness", "9", "--target", "brightness=7"), "brightness is given two targets, 7 and 9"),
         (("--contrast", "40..20"), "at least 40 and at most 20; no value is both"),
         (("--brightness", "bright"), "the target brightness=bright cannot be read"),
