@@ -61,7 +61,8 @@ def test_acceptance_is_that_of_the_naive_loop(rows: list[list[int]], ceiling: fl
 def test_the_block_size_changes_nothing(block_size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     source = GaussianSource(16, 1.0)
     reference = sample(source, count=300, ceiling=0.6, seed=4)
-    monkeypatch.setattr(sampling, "_ACCEPTED_COLUMNS", 64)
+    monkeypatch.setattr(sampling, "COLUMNS", 64)
+    monkeypatch.setattr(sampling, "ROWS", 48)
     bank = sample(source, count=300, ceiling=0.6, seed=4, block_size=block_size)
     np.testing.assert_array_equal(bank.vectors, reference.vectors)
     assert bank.provenance == reference.provenance

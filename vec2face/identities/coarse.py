@@ -36,14 +36,10 @@ class CosineBlock:
         highest: np.ndarray = self._values.max(axis=1) if self._numpy else self._values.amax(dim=1).float().numpy()
         return highest if self._scales is None else highest * self._scales
 
-    def row(self, query: int) -> np.ndarray:
-        """Return one query's cosines, float32 `(C,)`."""
-        row: np.ndarray = self._values[query] if self._numpy else self._values[query].float().numpy()
-        return row if self._scales is None else row * self._scales[query]
-
-    def reaching(self, floor: np.float32) -> tuple[np.ndarray, np.ndarray]:
-        """Return query and column of every value at or above `floor`, in order."""
-        rows = np.flatnonzero(self.highest() >= floor)
+    def reaching(self, floor: np.float32, *, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return query and column of every value at or above `floor`, in order; of the queries `rows`, or of all."""
+        if rows is None:
+            rows = np.flatnonzero(self.highest() >= floor)
         if not len(rows):
             return rows, rows
         values = self._values[rows] if self._numpy else self._values[rows].float().numpy()

@@ -12,6 +12,7 @@ import numpy as np
 _FLOAT32_UNIT_ROUNDOFF = 2.0**-24
 # Far beyond the error of a float64 inner product of vectors of any width met here (65,536 * 2^-53 = 7e-12).
 _FLOAT64_DOUBT = 1e-10
+_PAIRS_AT_ONCE = 4096
 
 
 def unit_rows(vectors: np.ndarray) -> np.ndarray:
@@ -42,14 +43,30 @@ def exact_cosine(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def reaches(vector: np.ndarray, others: np.ndarray, threshold: float) -> np.ndarray:
-    """Return for each row of `others` `(P, D)` whether its exact cosine to `vector` `(D,)` is `threshold` or more.
+    """Return for each row of `others` `(P, D)` whether its exact cosine to `vector` `(D,)` is `threshold` or more."""
+    rows = np.arange(len(others))
+    return pairs_reach(vector[None], np.zeros_like(rows), others, rows, threshold)
+
+
+def pairs_reach(
+    first: np.ndarray, rows: np.ndarray, second: np.ndarray, columns: np.ndarray, threshold: float
+) -> np.ndarray:
+    """Return for each pair whether the exact cosine of `first[row]` and `second[column]` is `threshold` or more.
 
     A float64 product settles what is clear; `exact_cosine` decides what lies within its error.
+
+    Args:
+        first, second: float32 `(N, D)` and `(M, D)`, no zero rows.
+        rows, columns: `(P,)` which vectors make the pairs.
+        threshold: a cosine.
     """
-    wide, table = vector.astype(np.float64), others.astype(np.float64)
-    lengths = np.sqrt(np.einsum("pd,pd->p", table, table) * (wide @ wide))
-    cosines = (table @ wide) / lengths
-    result: np.ndarray = cosines >= threshold
-    for row in np.flatnonzero(np.abs(cosines - threshold) <= _FLOAT64_DOUBT):
-        result[row] = exact_cosine(vector, others[row]) >= threshold
+    result = np.empty(len(rows), dtype=bool)
+    for start in range(0, len(rows), _PAIRS_AT_ONCE):
+        part = slice(start, start + _PAIRS_AT_ONCE)
+        a, b = first[rows[part]].astype(np.float64), second[columns[part]].astype(np.float64)
+        lengths = np.sqrt(np.einsum("pd,pd->p", a, a) * np.einsum("pd,pd->p", b, b))
+        cosines = np.einsum("pd,pd->p", a, b) / lengths
+        result[part] = cosines >= threshold
+        for pair in start + np.flatnonzero(np.abs(cosines - threshold) <= _FLOAT64_DOUBT):
+            result[pair] = exact_cosine(first[rows[pair]], second[columns[pair]]) >= threshold
     return result

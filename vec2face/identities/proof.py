@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from vec2face.identities.coarse import CoarseUnits
-from vec2face.identities.cosine import exact_cosine, reaches
+from vec2face.identities.cosine import exact_cosine, pairs_reach
 
 
 def first_pair_reaching(
@@ -27,14 +27,13 @@ def first_pair_reaching(
     floor = ceiling
     stored = CoarseUnits.of(vectors)
     for rows, columns in stored.pairs_reaching(ceiling, progress=progress):
-        for row in np.unique(rows):
-            others = columns[rows == row]
-            for other in others[reaches(vectors[row], vectors[others], floor)]:
-                cosine = exact_cosine(vectors[row], vectors[other])
-                if found is None or cosine > found[2]:
-                    found, floor = (int(row), int(other), cosine), max(floor, cosine)
-                if not highest:
-                    return found
+        reached = pairs_reach(vectors, rows, vectors, columns, floor)
+        for row, other in zip(rows[reached].tolist(), columns[reached].tolist(), strict=True):
+            cosine = exact_cosine(vectors[row], vectors[other])
+            if found is None or cosine > found[2]:
+                found, floor = (row, other, cosine), max(floor, cosine)
+            if not highest:
+                return found
     return found
 
 
@@ -42,12 +41,13 @@ def number_apart(vectors: np.ndarray, ceiling: float) -> int:
     """Return how many rows are left when each one that reaches the ceiling with an earlier, kept one is left out."""
     kept = np.ones(len(vectors), dtype=bool)
     stored = CoarseUnits.of(vectors)
-    partners: dict[int, list[np.ndarray]] = {}
+    close: list[np.ndarray] = [np.empty((0, 2), dtype=np.int64)]
     for rows, columns in stored.pairs_reaching(ceiling):
-        for row in np.unique(rows):
-            others = columns[rows == row]
-            partners.setdefault(int(row), []).append(others[reaches(vectors[row], vectors[others], ceiling)])
-    for row in sorted(partners):
+        reached = pairs_reach(vectors, rows, vectors, columns, ceiling)
+        close.append(np.stack([rows[reached], columns[reached]], axis=1))
+    pairs = np.concatenate(close)
+    # By row: whether a row stays is known when its later partners are asked for.
+    for row, other in pairs[np.argsort(pairs[:, 0], kind="stable")].tolist():
         if kept[row]:
-            kept[np.concatenate(partners[row])] = False
+            kept[other] = False
     return int(kept.sum())

@@ -10,7 +10,7 @@ import numpy as np
 from vec2face.errors import InputError
 from vec2face.identities.bank import IdentityBank, numbered_ids
 from vec2face.identities.coarse import COLUMNS, ROWS, CoarseUnits
-from vec2face.identities.cosine import error_bound, exact_cosine, reaches, unit_rows
+from vec2face.identities.cosine import error_bound, exact_cosine, pairs_reach, unit_rows
 from vec2face.identities.partial import PartialWork
 from vec2face.identities.sources import CandidateSource
 
@@ -178,9 +178,10 @@ class _Chosen:
             cosines = self._units.cosines(queries, start, stop)
             highest = cosines.highest()
             keep = highest < surely_not
-            for row in np.flatnonzero(keep & (highest >= surely_below)):
-                close = start + np.flatnonzero(cosines.row(int(row)) >= surely_below)
-                keep[row] = not reaches(block[rows[row]], self.vectors[close], self._ceiling).any()
+            doubtful = np.flatnonzero(keep & (highest >= surely_below))
+            if len(doubtful):
+                queried, close = cosines.reaching(surely_below, rows=doubtful)
+                keep[queried[pairs_reach(block, rows[queried], self.vectors, start + close, self._ceiling)]] = False
             if not keep.all():
                 rows, queries = rows[keep], queries[keep]
             if not len(rows):
