@@ -33,3 +33,8 @@ def test_numbers():
     assert formats.measured(12345, "integer") == "12,345"
     assert formats.measured(0.5) == "0.500"
     assert formats.measured(0.5, "percent", 1) == "50.0 %"
+
+
+def test_a_number_takes_the_noun_that_fits_it():
+    assert [formats.counted(number, "round") for number in (0, 1, 1234)] == ["0 rounds", "1 round", "1,234 rounds"]
+    assert [formats.counted(number, "identity", "identities") for number in (1, 2)] == ["1 identity", "2 identities"]
