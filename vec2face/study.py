@@ -149,9 +149,7 @@ def run_study(
     return list(results.values())
 
 
-def _make(
-    recipe: GenerateRecipe, dataset: Path, workers: int | None, progress: StudyProgress, *, audit: bool
-) -> str:
+def _make(recipe: GenerateRecipe, dataset: Path, workers: int | None, progress: StudyProgress, *, audit: bool) -> str:
     with progress.dataset() as reporter:
         make_dataset(recipe, dataset, workers=workers, audit=audit, progress=reporter)
     return str(read_description(DatasetFolder(dataset))["fingerprint"])
