@@ -62,7 +62,7 @@ class EstimatorStream:
         self._plain = total if damaged is None else total - round(share * total) if recipe.attributes else 0
         known = labelled.known(rows)
         balanced = [place for place, one in enumerate(recipe.attributes) if one.balanced]
-        known = np.repeat(known, showings(labelled.values[np.ix_(known, balanced)]))
+        known = np.repeat(known, showings(labelled.values[known][:, balanced]))
         self._stream = BatchStream(labelled.faces, known, batch_size=max(self._plain, 1), seed=recipe.run.seed)
 
     def read(self, portion: Portion) -> Examples:
