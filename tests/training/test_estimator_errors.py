@@ -39,3 +39,7 @@ def test_the_table_has_a_row_a_bin_and_says_where_there_was_no_face() -> None:
     assert rows[2] == "| **age** | 0 to 60 years | 20 | **2** | +2 | 30 |"
     assert rows[3] == "| | 0 to 10 | 10 | 2 | +2 | |"
     assert rows[4] == "| | 10 to 20 | 0 | - | - | |"
+
+
+def test_a_network_that_always_says_the_same_has_no_rank_correlation() -> None:
+    assert held_out_errors(np.full(3, 30.0), np.array([10.0, 20.0, 50.0]), guess=20.0)["rank_correlation"] is None

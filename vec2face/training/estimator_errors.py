@@ -24,8 +24,9 @@ def held_out_errors(
 
     Returns:
         `pictures`; `low`, `high` (ends of the range); `error` and `guess_error` (mean
-        absolute); `bias` (mean of predicted - true); `rank_correlation` (Spearman); and `bins`, equal parts of
-        low..high, each with `from`, `to`, `pictures`, `error`, `bias` (None where a bin is empty).
+        absolute); `bias` (mean of predicted - true); `rank_correlation` (Spearman; None where all
+        predictions or all true values are equal, so that there are no ranks); and `bins`, equal parts of low..high, each
+        with `from`, `to`, `pictures`, `error`, `bias` (None where a bin is empty).
     """
     from scipy.stats import spearmanr
 
@@ -45,6 +46,7 @@ def held_out_errors(
                 "bias": float(off.mean()) if len(off) else None,
             }
         )
+    ranked = np.ptp(predicted) > 0 and np.ptp(true) > 0
     return {
         "pictures": len(true),
         "low": low,
@@ -52,7 +54,7 @@ def held_out_errors(
         "error": float(np.abs(predicted - true).mean()),
         "guess_error": float(np.abs(guess - true).mean()),
         "bias": float((predicted - true).mean()),
-        "rank_correlation": float(spearmanr(predicted, true).statistic),
+        "rank_correlation": float(spearmanr(predicted, true).statistic) if ranked else None,
         "bins": bins,
     }
 
