@@ -25,8 +25,8 @@ def held_out_errors(
     Returns:
         `pictures`; `low`, `high` (ends of the range); `error` and `guess_error` (mean
         absolute); `bias` (mean of predicted - true); `rank_correlation` (Spearman; None where all
-        predictions or all true values are equal, so that there are no ranks); and `bins`, equal parts of low..high, each
-        with `from`, `to`, `pictures`, `error`, `bias` (None where a bin is empty).
+        predictions or all true values are equal, so that there are no ranks); and `bins`, equal parts of low..high,
+        each with `from`, `to`, `pictures`, `error`, `bias` (None where a bin is empty).
     """
     from scipy.stats import spearmanr
 
