@@ -281,14 +281,19 @@ class RecognizerRecipe(Schema):
 
     @model_validator(mode="after")
     def _people_fill_the_batch(self) -> "RecognizerRecipe":
-        if self.prototypes is not None:
-            passes = self.prototypes.images * self.schedule.accumulate
-            if self.schedule.batch_size % passes or self.schedule.batch_size < 2 * passes:
-                raise ValueError(
-                    f"batch_size {self.schedule.batch_size} must be a multiple of prototypes.images "
-                    f"{self.prototypes.images} times accumulate {self.schedule.accumulate}, and hold two people a pass"
-                )
+        if self.prototypes is not None and not self.passes_hold_whole_people(processes=1):
+            raise ValueError(
+                f"batch_size {self.schedule.batch_size} must be a multiple of prototypes.images "
+                f"{self.prototypes.images} times accumulate {self.schedule.accumulate}, and hold two people a pass"
+            )
         return self
+
+    def passes_hold_whole_people(self, *, processes: int) -> bool:
+        """Whether each pass of so many processes has all the batch's images of two people or more."""
+        if self.prototypes is None:
+            return True
+        person = self.prototypes.images * self.schedule.accumulate * processes
+        return self.schedule.batch_size % person == 0 and self.schedule.batch_size >= 2 * person
 
     @model_validator(mode="after")
     def _the_best_is_measured(self) -> "RecognizerRecipe":

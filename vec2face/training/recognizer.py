@@ -170,11 +170,8 @@ class _Keeper:
 
 def require_whole_people(recipe: RecognizerRecipe, *, processes: int) -> None:
     """Raise `ConfigError` if a pass of some process would hold a part of a person's images, or of one person alone."""
-    if recipe.prototypes is None:
-        return
-    people = recipe.schedule.batch_size // recipe.prototypes.images
-    portions = processes * recipe.schedule.accumulate
-    if people % portions or people < 2 * portions:
+    if recipe.prototypes is not None and not recipe.passes_hold_whole_people(processes=processes):
+        people = recipe.schedule.batch_size // recipe.prototypes.images
         raise ConfigError(
             f"a batch of {people} people, {recipe.prototypes.images} images each, cannot be shared by {processes} "
             f"processes in {recipe.schedule.accumulate} passes so that each compares two or more whole people; change "
