@@ -1,6 +1,7 @@
 """The base of every schema, and reading YAML so that all problems are reported at once."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -76,6 +77,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ConfigError(f"{path} must hold a mapping of keys to values, as the shipped recipes do.")
     return values
+
+
+def doubled(names: Iterable[str]) -> str:
+    """Return the names that stand there more than once, in order and joined by commas; empty if none does."""
+    return ", ".join(sorted(name for name, count in Counter(names).items() if count > 1))
 
 
 def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

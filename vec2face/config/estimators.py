@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from vec2face.config.base import Schema
+from vec2face.config.base import Schema, doubled
 from vec2face.config.training import Count, Share, TrainingRecipe, Weight
 
 AttributeName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", description="what users call the attribute")]
@@ -103,9 +103,8 @@ class EstimatorRecipe(TrainingRecipe):
         names = [one.name for one in self.attributes] + ([self.degraded.name] if self.degraded else [])
         if not names:
             raise ValueError("nothing to learn: name attributes of a labels table, or degraded pictures")
-        doubled = sorted({name for name in names if names.count(name) > 1})
-        if doubled:
-            raise ValueError(f"the attribute {', '.join(doubled)} is there twice")
+        if twice := doubled(names):
+            raise ValueError(f"the attribute {twice} is there twice")
         return self
 
     @model_validator(mode="after")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from vec2face.config.base import Schema
+from vec2face.config.base import Schema, doubled
 
 Cell = Annotated[str, BeforeValidator(lambda value: value if isinstance(value, str) else str(value))]
 Name = Annotated[str, Field(min_length=1)]
@@ -83,10 +83,8 @@ class GroupsOf(Schema):
 
     @model_validator(mode="after")
     def _names_differ(self) -> "GroupsOf":
-        names = [group.name for group in self.groups]
-        doubled = sorted({name for name in names if names.count(name) > 1})
-        if doubled:
-            raise ValueError(f"{self.name} has the group {', '.join(doubled)} twice")
+        if twice := doubled(group.name for group in self.groups):
+            raise ValueError(f"{self.name} has the group {twice} twice")
         return self
 
     @property
@@ -129,8 +127,6 @@ class GroupsRecipe(Schema):
 
     @model_validator(mode="after")
     def _probes_differ(self) -> "GroupsRecipe":
-        names = [probe.name for probe in self.probes]
-        doubled = sorted({name for name in names if names.count(name) > 1})
-        if doubled:
-            raise ValueError(f"the probe {', '.join(doubled)} is there twice")
+        if twice := doubled(probe.name for probe in self.probes):
+            raise ValueError(f"the probe {twice} is there twice")
         return self
