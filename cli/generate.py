@@ -52,7 +52,11 @@ COUNT = click.IntRange(min=1)
 @click.option("--format", "image_format", type=click.Choice(["jpeg", "png", "webp"]), help="Image format.")
 @click.option("--quality", type=click.IntRange(1, 100), help="JPEG quality.")
 @click.option("--identities-per-shard", type=COUNT, help="Identities in one archive, the unit of resuming.")
-@click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), help="Precision of the network's arithmetic.")
+@click.option(
+    "--dtype",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    help="Precision of the network's arithmetic; auto: bfloat16 where the device has instructions for it.",
+)
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), help="Where images are rendered.")
 @click.option("--batch-size", type=COUNT, help="Images rendered together.")
 @click.option("--threads-per-worker", type=COUNT, help="CPU threads of each process.")

@@ -32,7 +32,11 @@ from vec2face_cli.identity_options import EXISTING_FILE, NEW_FILE, OVERWRITE
     type=click.IntRange(min=1),
     help=f"Images tried of each identity.  [default: all that it will have, up to {MOST_IMAGES_TRIED}]",
 )
-@click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), help="Precision of the generator's arithmetic.")
+@click.option(
+    "--dtype",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    help="Precision of the generator's arithmetic; auto: bfloat16 where the device has instructions for it.",
+)
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), help="Where images are rendered.")
 @click.option("--out", type=NEW_FILE, required=True, help="The bank to write (.safetensors).")
 @OVERWRITE
@@ -47,7 +51,7 @@ def select(
     false_match_rate: float | None,
     consistency: float | None,
     images: int | None,
-    dtype: Literal["float32", "bfloat16"] | None,
+    dtype: Literal["auto", "float32", "bfloat16"] | None,
     device: Literal["cpu", "cuda"] | None,
     out: Path,
     overwrite: bool,

@@ -65,6 +65,10 @@ class TerminalProgress:
             if note:
                 self._bars.update(self._task, note=note)
 
+    def note(self, text: str) -> None:
+        """Print a line above the bars; see `vec2face.progress.ProgressReporter`."""
+        self._console.print(text, highlight=False, soft_wrap=True)
+
 
 class _Lines:
     """A line now and then, for logs."""

@@ -36,6 +36,19 @@ def repo_root() -> Path:
 
 
 @pytest.fixture
+def cpu_with(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Give this machine a CPU on Linux with these features and no others: cpu_with("avx512_bf16")."""
+
+    def give(*features: str) -> None:
+        from vec2face import arithmetic
+
+        monkeypatch.setattr(sys, "platform", "linux")
+        monkeypatch.setattr(arithmetic, "_cpu_features", lambda: frozenset(features))
+
+    return give
+
+
+@pytest.fixture
 def ctrl_c() -> None:
     """Answer Ctrl-C even where the tests run in the background."""
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -19,6 +19,9 @@ class ProgressReporter(Protocol):
     def advance(self, amount: int, *, note: str = "") -> None:
         """Report `amount` more units of the current stage; `note` is a short remark, such as "3 of 10 shards"."""
 
+    def note(self, text: str) -> None:
+        """Tell something that belongs to no stage, in a line."""
+
 
 class SilentProgress:
     """Reports nothing."""
@@ -27,4 +30,7 @@ class SilentProgress:
         pass
 
     def advance(self, amount: int, *, note: str = "") -> None:
+        pass
+
+    def note(self, text: str) -> None:
         pass

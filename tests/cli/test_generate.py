@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,23 @@ def test_options_reach_the_recipe(tiny_generator_dir: Path, tmp_path: Path) -> N
     assert recipe["variation"]["mixture"] == [{"sigma": 0.2, "share": 3.0}, {"sigma": 0.0, "share": 1.0}]
     assert recipe["image"] == {"format": "png", "quality": None}
     assert recipe["compute"] == {"dtype": "bfloat16", "batch_size": 4, "threads_per_worker": 1, "device": "cpu"}
+
+
+def test_auto_is_recorded_as_what_it_was_and_slow_arithmetic_is_told_of(
+    tiny_generator_dir: Path, tmp_path: Path, cpu_with: Callable[..., None]
+) -> None:
+    cpu_with("avx2")
+    common = ("--weights", tiny_generator_dir, *SMALL, "--workers", 1, "--audit", "none")
+    auto = run("generate", "laptop-10k", *common, "--out", tmp_path / "auto")
+    assert auto.exit_code == 0, auto.output
+    assert "bfloat16" not in auto.stderr
+    recipe = json.loads((tmp_path / "auto" / "dataset.json").read_text())["recipe"]
+    assert recipe["compute"]["dtype"] == "float32"
+    slow = run("generate", *common, "--dtype", "bfloat16", "--out", tmp_path / "slow")
+    assert slow.exit_code == 0, slow.output
+    assert "bfloat16 is slow on this CPU" in slow.stderr.splitlines()[0]
+    told = mistake("generate", *common, "--dtype", "auto", "--out", tmp_path / "slow")
+    assert "compute.dtype: bfloat16 there, float32 wanted" in told
 
 
 def test_photographs_become_a_dataset_in_one_command(

@@ -76,6 +76,14 @@ def test_rates_of_other_settings_are_refused(tmp_path: Path) -> None:
         estimate(recipe(), workers=1, rates=other)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_rates_tell_what_auto_was_where_they_were_measured(dtype: str) -> None:
+    rates = rates_of(recipe(compute={"dtype": dtype}))
+    assert estimate(recipe(compute={"dtype": "auto"}), workers=1, rates=rates).images_per_second == 50.0
+    with pytest.raises(Vec2FaceError, match=r"other settings \(compute\)"):
+        estimate(recipe(compute={"dtype": "auto", "batch_size": 8}), workers=1, rates=rates)
+
+
 def test_a_bank_tells_how_many_there_are(tmp_path: Path) -> None:
     np.save(tmp_path / "bank.npy", np.ones((7, 3), np.float32))
     found = estimate(recipe(identities={"bank": str(tmp_path / "bank.npy")}), workers=1, images_per_second=1.0)

@@ -245,10 +245,20 @@ class Shards(Schema):
 class Compute(Schema):
     """What may change the last bits of an image, and so belongs to the plan, not to the machine."""
 
-    dtype: Literal["float32", "bfloat16"] = Field("float32", description="precision of the generator's arithmetic")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "float32",
+        description="precision of the generator's arithmetic; auto: bfloat16 where the device has instructions for it",
+    )
     batch_size: Count = Field(32, le=MAX_BATCH_SIZE, description="images rendered together")
     threads_per_worker: Count = Field(1, le=MAX_THREADS, description="CPU threads of each rendering process")
     device: Literal["cpu", "cuda"] = Field("cpu", description="where images are rendered")
+
+    @property
+    def arithmetic(self) -> Literal["float32", "bfloat16"]:
+        """The precision in use. Raises `ValueError` while it is auto, which `vec2face.arithmetic` settles."""
+        if self.dtype == "auto":
+            raise ValueError("compute.dtype is auto and not settled yet")
+        return self.dtype
 
 
 class GenerateRecipe(Schema):

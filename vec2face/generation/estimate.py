@@ -102,7 +102,7 @@ def estimate(
         InputError: a bank or photographs of the recipe cannot be read.
     """
     if rates is not None:
-        _require_same(decisive_parts(recipe), rates.recipe)
+        _require_same(_as_measured(recipe, rates), rates.recipe)
     identities = _count(recipe)
     images = identities * recipe.images_per_identity
     size = recipe.shards.identities_per_shard
@@ -172,6 +172,14 @@ def _selection_images(recipe: GenerateRecipe, identities: int) -> Span:
         return Span()
     images = rendered.images_tried(recipe.images_per_identity)
     return Span(identities * images, tried(recipe, identities) * images)
+
+
+def _as_measured(recipe: GenerateRecipe, rates: Rates) -> dict[str, Any]:
+    """Return the parts of a recipe that rates depend on; its precision, if it is auto, is what the machine chose."""
+    wanted = decisive_parts(recipe)
+    if recipe.compute.dtype == "auto":
+        wanted["compute"] |= {"dtype": rates.recipe.get("compute", {}).get("dtype")}
+    return wanted
 
 
 def _require_same(wanted: Mapping[str, Any], measured: Mapping[str, Any]) -> None:

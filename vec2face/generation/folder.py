@@ -14,7 +14,7 @@ from vec2face.fileio.local_copies import copies_folder
 from vec2face.fileio.location import Location
 from vec2face.fileio.outputs import require_writable
 from vec2face.fileio.remote import PROBE_NAME
-from vec2face.generation.plan import FORMAT, Plan, differences
+from vec2face.generation.plan import FORMAT, PRECISION, Plan, differences
 
 # What a killed run leaves behind: names that `vec2face.fileio.atomic` gives unfinished files, or a trial write.
 _LEFTOVER = re.compile(
@@ -162,13 +162,16 @@ def holds_plan(folder: DatasetFolder, plan: Plan, *, alone: bool = True) -> bool
         return False
     # Through JSON, so that both sides are made of the same types.
     wanted = json.loads(json.dumps(plan.determinants()))
-    differing = differences(read_description(folder)["determinants"], wanted)
+    recorded = read_description(folder)["determinants"]
+    differing = differences(recorded, wanted)
     if differing and alone and not _anything_finished(folder):
         return False
     if differing:
+        there = recorded.get(PRECISION)
+        chosen = "" if there == wanted[PRECISION] else f", with --dtype {there} if auto chose that,"
         raise DatasetError(
             f"{folder.root} holds a dataset made with other settings ({'; '.join(differing)}); "
-            "run the first command again to continue it, or choose another folder."
+            f"run the first command again{chosen} to continue it, or choose another folder."
         )
     for shard in _shards_on_disk(folder):
         if shard >= plan.shard_count:

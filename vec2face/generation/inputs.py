@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
+from vec2face.arithmetic import settled_recipe, slowness
 from vec2face.checkpoints import digest, load_generator
 from vec2face.config.generation import GenerateRecipe
 from vec2face.errors import DatasetError, InputError
@@ -40,19 +43,24 @@ def prepare(
     Args:
         recipe: what to make.
         out: folder of the dataset.
-        progress: receives the stages of sampling.
+        progress: receives the stages of sampling, and a note where the precision asked for is slow here.
         renders_here: whether this machine renders, and so must have the recipe's device.
 
     Raises:
         Vec2FaceError: anything that would make the run fail later: an unusable folder, missing weights, a bank of
             another width, more identities than the source can give, a photograph without a face, an attribute that
-            is not known or a target that no image can be asked for.
+            is not known or a target that no image can be asked for, a precision to be chosen for a GPU that is not
+            here.
     """
     progress = progress or SilentProgress()
     folder = DatasetFolder(out)
     check_destination(folder)
     if renders_here:
         require_device(recipe.compute.device)
+    recipe = settled_recipe(recipe)
+    slow = slowness(recipe.compute.dtype, torch.device(recipe.compute.device), better="--dtype auto")
+    if renders_here and slow:
+        progress.note(slow)
     generator = generator_facts(recipe.weights)
     steered = None if recipe.attributes is None else open_parts(recipe, generator)
     description = read_description(folder) if folder.description.exists() else {}

@@ -135,8 +135,8 @@ class LaunchedProcesses:
         mine = plan()
         if mine.fingerprint != work["plan"]:
             raise DatasetError(
-                f"it would render another dataset than {out} is, for its recipe, weights or library releases are not "
-                "those of the first process; start all processes alike."
+                f"it would render another dataset than {out} is, for its recipe, weights, library releases or choice "
+                "of --dtype auto are not those of the first process; start all processes alike."
             )
         job = ShardJob(mine, DatasetFolder(out), device_index=self.place.local_index)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from vec2face.arithmetic import settled_recipe
 from vec2face.config.generation import GenerateRecipe
 from vec2face.config.rates import Rates, decisive_parts
 from vec2face.fileio.atomic import write_json
@@ -39,6 +40,7 @@ def measure_rates(recipe: GenerateRecipe, *, seconds: float, progress: ProgressR
         Vec2FaceError: as making the dataset would.
     """
     progress = progress or SilentProgress()
+    recipe = settled_recipe(recipe)
     with tempfile.TemporaryDirectory(prefix="vec2face-measure-") as scratch:
         plan, bank = prepare(_shortened(recipe), Path(scratch), progress=progress)
         folder = DatasetFolder(Path(scratch))

@@ -19,6 +19,8 @@ from vec2face.generation.views import PosePlan, resolve_pose
 # Raise it whenever equal recipes begin to give other bytes: another order of draws, member order, JSON layout.
 FORMAT = 1
 
+PRECISION = "compute.dtype"  # the determinant that a machine may have chosen
+
 # Libraries whose release can change a pixel, an encoded byte or a random draw.
 DECISIVE_LIBRARIES = ("torch", "pillow", "numpy")
 
@@ -83,7 +85,7 @@ class Plan:
     """A resolved recipe together with what its inputs turned out to be. Made by `make_plan`.
 
     Attributes:
-        recipe: no value that null stands for is left open.
+        recipe: no value that null or auto stands for is left open.
         mask: distribution of the mask rate in use.
         appearance: standard deviation of the appearance code, 0 for a generator without one.
         bank, generator: the inputs.
@@ -155,7 +157,7 @@ class Plan:
             "image.format": recipe.image.format,
             "image.quality": recipe.image.quality,
             IDENTITIES_PER_SHARD: recipe.shards.identities_per_shard,
-            "compute.dtype": recipe.compute.dtype,
+            PRECISION: recipe.compute.arithmetic,
             # Steered images are computed in passes of a size of their own.
             **({} if self.attributes else {"compute.batch_size": recipe.compute.batch_size}),
             "compute.threads_per_worker": recipe.compute.threads_per_worker,

@@ -68,7 +68,7 @@ class Renderer:
         set_adapter_strength(self.generator, adapter_strength)
         self.batch_size = compute.batch_size
         self.mask_ratio_min = mask_ratio_min
-        self._bfloat16 = compute.dtype == "bfloat16"
+        self._bfloat16 = compute.arithmetic == "bfloat16"
 
     def render(self, batches: Iterable[Draws]) -> Iterator[Rendered]:
         """Render batches in order. One is always under way while the one before it is used, for the GPU's sake."""

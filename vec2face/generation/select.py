@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from vec2face.arithmetic import settled_recipe
 from vec2face.checkpoints import digest, load_generator
 from vec2face.config.generation import GenerateRecipe, RenderedSelection
 from vec2face.errors import InputError
@@ -59,11 +60,13 @@ def select_rendered(
 
     Raises:
         InputError: the candidates ran out (the message says how many places were filled), or a setting does not fit.
+        ConfigError: the precision is to be chosen for a GPU that is not here.
         ContractError: no embedder is named and none of the generator's feature space is known.
         WeightsError: a network cannot be loaded.
     """
     if len(candidates) < count:
         raise InputError(f"{len(candidates)} candidates cannot give {count} identities; give more candidates.")
+    recipe = settled_recipe(recipe)
     reference, embedder = embedder_of_space(wanted.embedder, generator.feature_space)
     same_space = embedder.name == generator.feature_space
     if wanted.consistency is not None and not same_space:

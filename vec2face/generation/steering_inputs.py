@@ -195,7 +195,7 @@ def _steering(
         encoding=recipe.image,
         warm_start=warm_start,
         mask_ratio_min=mask_ratio_min,
-        precision=recipe.compute.dtype,
+        precision=recipe.compute.arithmetic,
         device=device,
     )
 
