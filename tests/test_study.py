@@ -2,7 +2,7 @@
 
 import json
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -116,6 +116,23 @@ def test_it_runs_what_is_missing_measures_and_refuses_another(values: dict, tmp_
     values["training"] = {"head": {"margin": 0.2}}
     with pytest.raises(DatasetError, match=r"calm-seed0\.json was measured with another"):
         run_study(study(values), out=out, progress=Watched(), workers=1, **sets)
+
+
+@pytest.mark.integration
+def test_a_run_is_that_of_the_precision_auto_stands_for(
+    values: dict, tmp_path: Path, cpu_with: Callable[..., None]
+) -> None:
+    values |= {"datasets": {"calm": {}}, "trials": values["trials"][:1]}
+    arguments = {"out": tmp_path / "out", "validation": pairs_file(tmp_path / "val.bin", 0), "tests": [], "workers": 1}
+    run_study(study(values), progress=Watched(), **arguments)
+    values["training"] = {"run": {"precision": "auto"}}
+    cpu_with("avx2")
+    again = Watched()
+    run_study(study(values), progress=again, **arguments)
+    assert again.trained == [], "what float32 gave is there already"
+    cpu_with("avx512_bf16")
+    with pytest.raises(DatasetError, match=r"calm-seed0\.json was measured with another"):
+        run_study(study(values), progress=Watched(), **arguments)
 
 
 def test_the_validation_set_cannot_be_a_test_set(values: dict, tmp_path: Path) -> None:

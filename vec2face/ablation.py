@@ -14,7 +14,7 @@ import json
 import shutil
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ from vec2face.training.generator import train_generator
 from vec2face.training.journal import JOURNAL
 from vec2face.training.loop import TrainingReporter
 from vec2face.training.losses import absolute_loss, valid_region
+from vec2face.training.precision import settled
+from vec2face.training.processes import find_processes
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ def run_ablation(
         DatasetError: `out` holds a trial of that name with another recipe, pack, start, embedder or judge.
         InputError: the pack is unusable.
     """
-    todo = trials(ablation)
+    processes = find_processes(device)
+    todo = [replace(trial, recipe=settled(trial.recipe, processes)) for trial in trials(ablation)]
     faces = FacePack.load(pack)
     common = {
         "pack": faces.facts,

@@ -15,7 +15,7 @@ import json
 import statistics
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from vec2face.config.generation import GenerateRecipe
@@ -30,6 +30,8 @@ from vec2face.generation.folder import DatasetFolder, read_description
 from vec2face.progress import ProgressReporter
 from vec2face.recognition import run_recognizer_training
 from vec2face.training.loop import TrainingReporter
+from vec2face.training.precision import settled
+from vec2face.training.processes import find_processes
 from vec2face.training.recognizer_result import RESULT
 from vec2face.workflow import make_dataset
 
@@ -121,6 +123,8 @@ def run_study(
         DatasetError: `out` holds a run of that name with other settings, data or sets.
     """
     recipes, runs = resolve(study)
+    processes = find_processes(device)
+    runs = tuple(replace(run, recipe=settled(run.recipe, processes)) for run in runs)
     sets = open_verification_sets([validation, *tests])  # refuses a validation set among the test sets
     results: dict[str, RunResult] = {}
     described: dict[str, str] = {}

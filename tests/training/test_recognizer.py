@@ -82,6 +82,33 @@ def test_a_run_stopped_and_resumed_equals_an_uninterrupted_one(
     assert (tmp_path / "a" / WEIGHTS).read_bytes() == (tmp_path / "b" / WEIGHTS).read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("begun", "resumed", "precision", "other"),
+    [("avx512_bf16", "avx2", "bfloat16", "float32"), ("avx2", "avx512_bf16", "float32", "bfloat16")],
+)
+def test_a_run_keeps_the_precision_that_auto_stood_for_when_it_began(
+    faces: Path, tmp_path: Path, cpu_with: Callable[..., None], begun: str, resumed: str, precision: str, other: str
+) -> None:
+    auto, explicit = tiny(run={"precision": "auto"}), tiny(run={"precision": precision})
+    whole = run(explicit, faces, tmp_path / "a")
+    cpu_with(begun)
+    with pytest.raises(KeyboardInterrupt):
+        run(auto, faces, tmp_path / "b", SilentReporter(stop_after_images=24))
+    assert json.loads((tmp_path / "b" / "run.json").read_text())["recipe"]["run"]["precision"] == precision
+
+    cpu_with(resumed)
+    told = f"run.precision: '{precision}' then, '{other}' now.*with run.precision: {precision} if auto chose that"
+    with pytest.raises(DatasetError, match=told):
+        run(auto, faces, tmp_path / "b")
+    assert run(explicit, faces, tmp_path / "b").losses == whole.losses[2:]
+    assert (tmp_path / "a" / WEIGHTS).read_bytes() == (tmp_path / "b" / WEIGHTS).read_bytes()
+
+    cpu_with(begun)
+    run(auto, faces, tmp_path / "c")
+    assert (tmp_path / "a" / WEIGHTS).read_bytes() == (tmp_path / "c" / WEIGHTS).read_bytes()
+    assert json.loads((tmp_path / "c" / "result.json").read_text())["recipe"]["run"]["precision"] == precision
+
+
 @pytest.mark.parametrize(("head", "optimizer"), [*((head, "sgd") for head in HEADS), ("arcface", "adamw")])
 def test_every_head_and_optimiser_learns(faces: Path, tmp_path: Path, head: str, optimizer: str) -> None:
     rate = 0.05 if optimizer == "sgd" else 5e-3

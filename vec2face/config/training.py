@@ -9,6 +9,7 @@ from vec2face.config.base import Schema
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Weight = Annotated[float, Field(ge=0.0)]
 Count = Annotated[int, Field(ge=1)]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 MomentDecay = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
@@ -86,8 +87,10 @@ class RunOptions(Schema):
     )
 
     seed: int = 0
-    precision: Literal["float32", "bfloat16", "float16"] = Field(
-        "bfloat16", description="autocast precision; parameters stay float32, float16 scales the losses"
+    precision: Precision = Field(
+        "auto",
+        description="autocast precision; parameters stay float32, float16 scales the losses; auto: bfloat16 where the "
+        "device has instructions for it, else float32",
     )
     threads: Count = Field(2, description="CPU threads of each process")
     readers: Count = Field(1, description="threads of each process that read batches ahead")

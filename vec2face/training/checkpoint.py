@@ -51,10 +51,14 @@ def read_checkpoint(out: Path, recipe: TrainingRecipe, identity: dict[str, Any])
 
     state = safe_load(path)
     before = _identity_in(state, out)
-    differing = ", ".join(_differences(_comparable(before, recipe), _comparable(identity, recipe)))
+    then, now = _comparable(before, recipe), _comparable(identity, recipe)
+    differing = ", ".join(_differences(then, now))
     if differing:
+        precision = then["recipe"]["run"].get("precision")
+        chosen = precision != now["recipe"]["run"]["precision"]
+        hint = f", with run.precision: {precision} if auto chose that" if chosen else ""
         raise DatasetError(
-            f"{out} holds a run with other settings ({differing}); choose another --out or the same recipe."
+            f"{out} holds a run with other settings ({differing}); choose another --out or the same recipe{hint}."
         )
     return state
 

@@ -28,7 +28,7 @@ from vec2face.training.distill_vectors import RequestStream, open_vectors
 from vec2face.training.learner import Learner
 from vec2face.training.loop import TrainingLoop, TrainingReporter, TrainingSummary
 from vec2face.training.loss_network import LossNetwork, prepare_embedder
-from vec2face.training.precision import autocast, dtype_of
+from vec2face.training.precision import autocast, dtype_of, settled
 from vec2face.training.processes import find_processes
 
 
@@ -67,6 +67,7 @@ def distil_generator(
     """
     _require_networks(recipe, teacher, embedder, critic, lpips)
     processes = find_processes(device)
+    recipe = settled(recipe, processes, on_note=reporter.training_note)
     torch.set_num_threads(recipe.run.threads)
     facts = {"teacher": weights_digest(teacher)}
     for network in (embedder, critic):

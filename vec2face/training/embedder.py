@@ -20,7 +20,7 @@ from vec2face.training.blends import EMBED_BATCH, Blends
 from vec2face.training.examples import Examples
 from vec2face.training.loop import TrainingLoop, TrainingReporter, TrainingSummary
 from vec2face.training.portion import Portion
-from vec2face.training.precision import autocast, dtype_of
+from vec2face.training.precision import autocast, dtype_of, settled
 from vec2face.training.processes import find_processes
 
 
@@ -72,6 +72,7 @@ def train_embedder(
     faces = FacePack.load(pack)
     stored = faces.require_features()
     processes = find_processes(device)
+    recipe = settled(recipe, processes, on_note=reporter.training_note)
     torch.set_num_threads(recipe.run.threads)
     torch.manual_seed(seed_for(recipe.run.seed, "initial-weights") % 2**63)
     model = CompactEmbedder(name=recipe.name, dim=stored.shape[2], widths=recipe.widths, depths=recipe.depths)

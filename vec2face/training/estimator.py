@@ -24,7 +24,7 @@ from vec2face.training.estimator_measure import PERCENT, HeldOutFaces, describe_
 from vec2face.training.examples import Examples
 from vec2face.training.loop import TrainingLoop, TrainingReporter, TrainingSummary
 from vec2face.training.portion import Portion
-from vec2face.training.precision import autocast, dtype_of
+from vec2face.training.precision import autocast, dtype_of, settled
 from vec2face.training.processes import Processes, find_processes, mean_over_processes
 
 # Where a loss turns from squared to absolute, in spreads: labels of faces are noisy and have outliers.
@@ -81,6 +81,7 @@ def train_estimator(
     training, held_out = hold_out(faces, share=recipe.held_out_share, apart=recipe.apart, seed=recipe.run.seed)
     _require_reached(recipe, labelled, held_out)
     processes = find_processes(device)
+    recipe = settled(recipe, processes, on_note=reporter.training_note)
     torch.set_num_threads(recipe.run.threads)
     damaged, damaged_held_out = _damaged(recipe, faces, training, held_out, teacher, out, processes, reporter)
     stream = EstimatorStream(labelled, training, damaged, recipe)

@@ -24,7 +24,7 @@ from vec2face.training.generator_step import GeneratorStep
 from vec2face.training.learner import Learner
 from vec2face.training.loop import TrainingLoop, TrainingReporter, TrainingSummary
 from vec2face.training.loss_network import LossNetwork, prepare_embedder
-from vec2face.training.precision import autocast, dtype_of
+from vec2face.training.precision import autocast, dtype_of, settled
 from vec2face.training.preview import GeneratorPreview
 from vec2face.training.processes import find_processes
 from vec2face.training.vectors import Vectors, embed_pack
@@ -69,6 +69,7 @@ def train_generator(
     _require_networks(recipe, embedder, lpips)
     faces = FacePack.load(pack)
     processes = find_processes(device)
+    recipe = settled(recipe, processes, on_note=reporter.training_note)
     torch.set_num_threads(recipe.run.threads)
     prepare_embedder(embedder, device=processes.device, precision=dtype_of(recipe.run.precision))
     with processes.main_first():

@@ -18,7 +18,7 @@ from vec2face.training.centre_rows import RowAdamW, RowOptimizer, RowSgd
 from vec2face.training.class_centres import CentreLearner
 from vec2face.training.loop import TrainingLoop, TrainingReporter, TrainingSummary
 from vec2face.training.portion import Portion
-from vec2face.training.precision import autocast
+from vec2face.training.precision import autocast, settled
 from vec2face.training.processes import Processes, find_processes
 from vec2face.training.prototypes import prototype_loss
 from vec2face.training.recognizer_data import FaceMix, RecognitionBatch, RecognitionStream
@@ -72,6 +72,7 @@ def train_recognizer(
     if (recipe.validation is None) != (validation is None):
         raise InputError("a validation set must be given exactly if the recipe names one.")
     processes = find_processes(device)
+    recipe = settled(recipe, processes, on_note=reporter.training_note)
     require_whole_people(recipe, processes=processes.count)
     torch.set_num_threads(recipe.run.threads)
     mix = _open_mix(recipe, data, out, processes, reporter)
