@@ -88,6 +88,27 @@ def test_repairs_are_told_where_there_were_any(facts, folder):
     assert "<dt>repairs</dt><dd>none</dd>" in report_of(facts, folder)
 
 
+def test_excluded_identities_are_told_where_there_are_any(facts, folder):
+    for document in (card_of, report_of):
+        assert "excluded" not in document(facts, folder)
+        facts |= {"excluded": 0, "kept": {"identities": 6, "images": 1048}, "dropped": 0}
+        assert "excluded" not in document(facts, folder)
+    facts |= {"excluded": 2, "kept": {"identities": 4, "images": 1032}, "dropped": 0}
+    card = card_of(facts, folder)
+    assert "**2 of these identities are excluded**, so that 1,032 images of 4 people are left" in card
+    assert "not removed from the archives" in card
+    assert "vec2face export" in card
+    assert "| identities | 6, of which 2 excluded |" in card
+    assert "| images | 1,048, of which 16 of excluded identities (7 to 8 an identity) |" in card
+    assert "measured before" not in card
+    assert "which leaves 1,032 images of 4 people" in report_of(facts, folder)
+    facts["dropped"] = 1
+    assert "The figures below were measured before 1 identity was excluded." in card_of(facts, folder)
+    assert "before 1 identity was excluded" in report_of(facts, folder)
+    del facts["kept"], facts["dropped"]  # an audit of an earlier release
+    assert "**2 of these identities are excluded**. `exclusions.json`" in card_of(facts, folder)
+
+
 def test_a_name_cannot_break_the_card_or_the_report(facts, folder):
     facts["dataset"]["name"] = 'a|b <script>alert(1)</script> "q": x'
     text = card_of(facts, folder)
@@ -218,6 +239,7 @@ def test_each_check_states_value_bound_verdict_and_reason(facts, folder):
         "likeness of a real person",
         "0000003_0001",
         "blurred &lt;b&gt;",
+        'data-label="identity">3, 4 Some &lt;Body&gt;</td>',
         "1 of 6 identities (16.67 %) reach the limit",
         "identity 5 and Somebody: 0.765; identity 5 and real_0012: 0.765",
         "bearded: 12.5 %, not bearded: 87.5 %",

@@ -18,8 +18,13 @@
     checks       name, value, threshold, status, embedder, reason
     verdict      "pass", "warn" or "fail": the worst check
     failed_identities  how many fail by themselves; see `vec2face.evaluation.failures`; null for a foreign set
-    excluded     identities that are excluded from the dataset, a number
+    excluded     identities that are excluded from the dataset, a number; null for a foreign set
+    kept         what is left without them: identities, images; null for a foreign set
+    dropped      how many of the excluded this audit excluded, after it had measured them; null for a foreign set
     figures      file, kind, title, caption of each sheet and plot in the folder
+
+Findings stand there with at most `vec2face.evaluation.findings.LISTED` of a kind; `report/findings.csv` beside it names
+all of them (see `vec2face.evaluation.findings_table`).
 """
 
 from dataclasses import asdict
@@ -152,7 +157,7 @@ def audit(
     }
     facts["verdict"], checks = settle(facts)
     facts["checks"] = [check.to_dict() for check in checks]
-    facts["failed_identities"] = facts["excluded"] = None
+    facts["failed_identities"] = facts["excluded"] = facts["kept"] = facts["dropped"] = None
     if (table := table_of(reader)) is not None:
         write_measured_columns(table, main)
     if own is not None and description is not None:
@@ -166,10 +171,12 @@ def audit(
         )
         facts["failed_identities"] = len(failed["identities"])
         write_json(reader.report_folder / FILE_NAME, failed)
+        before = excluded = read_exclusions(own.folder)
         if options.drop_leaks:
             leaks = [identity for identity, reasons in inspection.failing.items() if LEAK in reasons]
-            exclude(own.folder, dict.fromkeys(leaks, LEAK))
-        facts["excluded"] = len(read_exclusions(own.folder))
+            excluded = exclude(own.folder, dict.fromkeys(leaks, LEAK))
+        facts["excluded"], facts["dropped"] = len(excluded), len(excluded) - len(before)
+        facts["kept"] = description.kept(excluded)
     write_json(reader.report_folder / "facts.json", facts)
     remove_other_figures(reader.report_folder, figures)
     return facts
