@@ -241,7 +241,7 @@ def full_facts(facts):
                 {
                     "kind": "poor image",
                     "identities": [3, 4],
-                    "people": ["", ""],
+                    "people": ["", "Some <Body>"],
                     "images": ["0000003_0001"],
                     "value": None,
                     "reason": "blurred <b>",

@@ -133,7 +133,7 @@ def found(request, tmp_path_factory):
         options=options,
         progress=SilentProgress(),
     )
-    return inspection.facts(source)
+    return inspection.facts(inspection.names(source))
 
 
 def named(found, kind):

@@ -47,6 +47,8 @@ from vec2face.evaluation.face_sets import AuditedSet, open_audited, table_of
 from vec2face.evaluation.failures import FILE_NAME, failed_identities
 from vec2face.evaluation.figures import SECOND, draw_figures, draw_plots, remove_other_figures
 from vec2face.evaluation.findings import LEAK
+from vec2face.evaluation.findings_table import FILE_NAME as FINDINGS
+from vec2face.evaluation.findings_table import write_findings
 from vec2face.evaluation.inspection import Inspection, View, inspect, open_traits
 from vec2face.evaluation.lineage import generator_lineage
 from vec2face.evaluation.measure import Measurement, measure
@@ -139,6 +141,8 @@ def audit(
         real = realism.measure(
             main, judges[0].network, seed=options.seed, batch_size=options.batch_size, progress=progress
         )
+    names = inspection.names(reader)
+    write_findings(reader.report_folder / FINDINGS, inspection.findings, names)
     figures = _draw(reader, judges, measurements, inspection, options, progress)
     steering = None if own is None else measure_steering(own)
     figures += [] if steering is None else steering.draw(reader.report_folder)
@@ -149,7 +153,7 @@ def audit(
         "lineage": lineage,
         "settings": options.model_dump(mode="json", include=_SETTINGS),
         "embedders": [judge.facts(measurement, space) for judge, measurement in zip(judges, measurements, strict=True)],
-        **inspection.facts(reader),
+        **inspection.facts(names),
         "demographics": balance,
         "realism": real,
         "steering": None if steering is None else steering.facts(),
