@@ -16,7 +16,7 @@ from vec2face.evaluation.leakage import CENTRES, Comparison
 from vec2face.evaluation.plots import plot_nearest
 from vec2face.evaluation.references import RealFaces
 from vec2face.evaluation.row_cache import decode_face
-from vec2face.evaluation.sheets import SheetRow, draw_sheet, save_sheet
+from vec2face.evaluation.sheets import DEFECTS, LEAKS, SheetRow, draw_sheet, save_sheet
 
 ROWS, COLUMNS = 8, 6
 NAME_LENGTH = 24
@@ -39,7 +39,7 @@ def draw_inspection(source: AuditedSet, inspection: Inspection) -> list[dict[str
         if findings:
             path = source.report_folder / f"{name}.jpg"
             _draw(path, title, source, inspection, findings)
-            figures.append({"file": path.name, "kind": "defects", "title": title, "caption": caption})
+            figures.append({"file": path.name, "kind": DEFECTS, "title": title, "caption": caption})
     for number, (leak, real) in enumerate(zip(inspection.leaks, inspection.real, strict=True), start=1):
         name = leak.reference.name
         plot = source.report_folder / f"leaks-{number}.png"
@@ -63,7 +63,7 @@ def draw_inspection(source: AuditedSet, inspection: Inspection) -> list[dict[str
             caption = (
                 "Left the dataset, right the real person whom it is closest to, whether or not it counts as a likeness."
             )
-            figures.append({"file": path.name, "kind": "leaks", "title": title, "caption": caption})
+            figures.append({"file": path.name, "kind": LEAKS, "title": title, "caption": caption})
     return figures
 
 
