@@ -13,7 +13,8 @@ from vec2face.data.exclusions import read_exclusions
 from vec2face.errors import ContractError, InputError
 from vec2face.evaluation.audit import audit
 from vec2face.evaluation.face_sets import open_faces
-from vec2face.evaluation.sheets import draw_sheet
+from vec2face.evaluation.realism_section import FLATTERED
+from vec2face.evaluation.sheets import DEFECTS, LEAKS, SHEET_KINDS, draw_sheet
 from vec2face.evaluation.stored_faces import store_faces
 from vec2face.fileio.images import encode_image
 from vec2face.fileio.tar import read_tar
@@ -112,6 +113,8 @@ def test_every_finding_stands_in_a_table_with_the_names_of_its_people(world, bui
     assert all(row["images"].startswith(f"{row['person']}/") for row in poor)
     assert all(row["person"].endswith(f"_{row['identity']}") for row in poor)
     assert "0 Some_Body_0" in sheets["Poor images"][0]
+    kinds = {figure["kind"] for figure in facts["figures"] if figure["file"].endswith(".jpg")}
+    assert {DEFECTS, LEAKS} <= kinds <= set(SHEET_KINDS)
     first = sheets["Closest to real"][0].splitlines()
     assert "Some_Body_" in first[1]
     assert first[2].startswith("real-")
@@ -154,6 +157,28 @@ def test_a_real_face_in_a_dataset_is_named_shown_and_dropped(world, build_datase
     assert left["embedders"][0]["identities"] == 6 - dropped["excluded"]
     assert left["leakage"][0]["leaked"] == 0
     assert (left["dropped"], left["kept"]) == (0, dropped["kept"])
+
+
+def test_realism_is_measured_by_an_embedder_that_took_no_part(world, build_dataset, real, monkeypatch):
+    digests = {"pattern": "0" * 64, "pattern-generator": "0" * 64, "mixed": "2" * 64}
+    monkeypatch.setattr("vec2face.evaluation.audit.digest", lambda ref, *, kind: digests[ref])
+    monkeypatch.setattr("vec2face.evaluation.thresholds.locate", lambda ref, *, kind: world / "pattern")
+    dataset = build_dataset(world / "data", identities=16, images=2)
+    alone = AuditOptions(embedder="pattern", reference=real)
+    facts = audit(dataset, alone)
+    assert (facts["realism"]["reference"], facts["realism"]["embedder"]) == ("real", "pattern-48")
+    assert facts["realism"]["size"] == 16
+    assert facts["realism"]["warnings"][0] == FLATTERED
+    write_card(facts, world / "card.md")
+    assert "## Realism" in (world / "card.md").read_text()
+    assert "- Measured by the embedder that the generator was made to satisfy" in (world / "card.md").read_text()
+    both = audit(dataset, alone.model_copy(update={"second_embedder": "mixed"}))
+    assert both["realism"]["embedder"] == "mixed-36"
+    assert FLATTERED not in both["realism"]["warnings"]
+    # Beside pictures of its own people a set is nearer than people are to each other, beside others farther.
+    itself = audit(dataset, alone.model_copy(update={"reference": unpack(dataset, world / "shown")}))["realism"]
+    assert itself["frechet"]["faces"]["mean"] < itself["frechet"]["real"]["mean"]
+    assert facts["realism"]["frechet"]["faces"]["mean"] > facts["realism"]["frechet"]["real"]["mean"]
 
 
 def test_leaks_are_dropped_only_where_there_are_some_to_look_for(world, build_dataset, real):

@@ -138,8 +138,15 @@ def audit(
         )
     real = None
     if realism is not None:
+        # The first that took no part, if one did not: the generator was made to look real to its own.
+        at = next((at for at, judge in enumerate(judges) if not judge.is_generators_own(space)), 0)
         real = realism.measure(
-            main, judges[0].network, seed=options.seed, batch_size=options.batch_size, progress=progress
+            measurements[at],
+            judges[at].network,
+            flatters=bool(judges[at].is_generators_own(space)),
+            seed=options.seed,
+            batch_size=options.batch_size,
+            progress=progress,
         )
     names = inspection.names(reader)
     write_findings(reader.report_folder / FINDINGS, inspection.findings, names)
@@ -254,13 +261,17 @@ class _Judge:
         self.sha256: str = digest(reference, kind="embedder")
         self.threshold: Threshold = threshold_of(reference)
 
+    def is_generators_own(self, feature_space: str | None) -> bool | None:
+        """Whether the generator was made to satisfy it; None where the generator's feature space is not known."""
+        return None if feature_space is None else self.network.name == feature_space
+
     def facts(self, measurement: Measurement, feature_space: str | None) -> dict[str, Any]:
         return {
             "reference": self.reference,
             "name": self.network.name,
             "dim": self.network.dim,
             "sha256": self.sha256,
-            "generators_own_space": None if feature_space is None else self.network.name == feature_space,
+            "generators_own_space": self.is_generators_own(feature_space),
             "threshold": asdict(self.threshold),
             **measurement.facts(),
         }
