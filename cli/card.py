@@ -14,7 +14,7 @@ def card(*, dataset: Path, out: Path | None) -> None:
     """Write the card of DATASET, a dataset that was audited, or the facts.json of an audit.
 
     The card is Markdown with the header that the Hugging Face hub reads: call it README.md there. Every number in it
-    stands in facts.json; nothing is measured again, and a missing fact is an error.
+    stands in facts.json; nothing is measured again, and a missing fact is an error. Only generated datasets have cards.
 
     \b
     Examples:

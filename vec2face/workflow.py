@@ -29,6 +29,10 @@ _MEASURED_ALONE = (
     "Only the embedder that the generator was made to satisfy has measured it, so it cannot pass; an independent one "
     "(`vec2face audit DATASET --second-embedder REF`) settles that."
 )
+_PERHAPS_ITS_OWN = (
+    "Whether the embedder took part in making these faces is not known, so they cannot pass; another one "
+    "(--second-embedder REF) settles that."
+)
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,10 @@ class AuditSummary:
         are = f"{_counted(excluded, 'identity is', 'identities are')} excluded" if excluded else ""
         out = f" {are} from the dataset." if excluded else ""
         steered = _steering_sentence(self.facts["steering"]) if self.facts.get("steering") else ""
-        alone = f" {_MEASURED_ALONE}" if INDEPENDENT in open_checks else ""
+        alone = ""
+        if INDEPENDENT in open_checks:
+            known = self.facts["embedders"][0]["generators_own_space"] is not None
+            alone = f" {_MEASURED_ALONE if known else _PERHAPS_ITS_OWN}"
         return f"{steered}Audit: {self.verdict}{remarks}. Report: {self.report}{card}.{out}{alone}"
 
 

@@ -228,7 +228,7 @@ def full_facts(facts):
             "embedder": "space-128",
             "size": 24,
             "splits": 5,
-            "warnings": ["So few images say little."],
+            "warnings": ["so few images say little"],
             **{
                 key: {"faces": {"mean": 12.345, "sd": 0.5}, "real": {"mean": 3.21, "sd": 0.25}}
                 for key in ("frechet", "kernel", "precision", "recall")
@@ -241,7 +241,7 @@ def full_facts(facts):
                 {
                     "kind": "poor image",
                     "identities": [3, 4],
-                    "people": ["", ""],
+                    "people": ["", "Some <Body>"],
                     "images": ["0000003_0001"],
                     "value": None,
                     "reason": "blurred <b>",

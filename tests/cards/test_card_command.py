@@ -56,6 +56,19 @@ def test_a_missing_fact_is_named(audited: Path) -> None:
     assert not (audited / "report" / "card.md").exists()
 
 
+@pytest.mark.parametrize("origin", [None, {"command": "merge", "terms": {}, "sources": []}])
+def test_only_generated_datasets_have_cards(audited: Path, origin: dict | None) -> None:
+    path = audited / "report" / "facts.json"
+    facts = json.loads(path.read_text())
+    known = ("name", "identities", "images", "images_per_identity", "bytes")
+    foreign = {"fingerprint": "9" * 64, "format": "recordio", "labelled": True, "origin": origin}
+    facts["dataset"] = {**{name: facts["dataset"][name] for name in known}, **foreign}
+    path.write_text(json.dumps(facts))
+    for given in (audited, path):
+        with pytest.raises(CardError, match=r"only generated datasets have cards, and .*facts\.json is of"):
+            run(given)
+
+
 def test_published_cards_are_what_their_facts_give(repo_root: Path, tmp_path: Path) -> None:
     cards = sorted((repo_root / "data_cards").iterdir())
     assert repo_root / "data_cards" / "demo" in cards

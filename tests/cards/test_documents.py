@@ -88,6 +88,27 @@ def test_repairs_are_told_where_there_were_any(facts, folder):
     assert "<dt>repairs</dt><dd>none</dd>" in report_of(facts, folder)
 
 
+def test_excluded_identities_are_told_where_there_are_any(facts, folder):
+    for document in (card_of, report_of):
+        assert "excluded" not in document(facts, folder)
+        facts |= {"excluded": 0, "kept": {"identities": 6, "images": 1048}, "dropped": 0}
+        assert "excluded" not in document(facts, folder)
+    facts |= {"excluded": 2, "kept": {"identities": 4, "images": 1032}, "dropped": 0}
+    card = card_of(facts, folder)
+    assert "**2 of these identities are excluded**, so that 1,032 images of 4 people are left" in card
+    assert "not removed from the archives" in card
+    assert "vec2face export" in card
+    assert "| identities | 6, of which 2 excluded |" in card
+    assert "| images | 1,048, of which 16 of excluded identities (7 to 8 an identity) |" in card
+    assert "measured before" not in card
+    assert "which leaves 1,032 images of 4 people" in report_of(facts, folder)
+    facts["dropped"] = 1
+    assert "The figures below were measured before 1 identity was excluded." in card_of(facts, folder)
+    assert "before 1 identity was excluded" in report_of(facts, folder)
+    del facts["kept"], facts["dropped"]  # an audit of an earlier release
+    assert "**2 of these identities are excluded**. `exclusions.json`" in card_of(facts, folder)
+
+
 def test_a_name_cannot_break_the_card_or_the_report(facts, folder):
     facts["dataset"]["name"] = 'a|b <script>alert(1)</script> "q": x'
     text = card_of(facts, folder)
@@ -218,6 +239,7 @@ def test_each_check_states_value_bound_verdict_and_reason(facts, folder):
         "likeness of a real person",
         "0000003_0001",
         "blurred &lt;b&gt;",
+        'data-label="identity">3, 4 Some &lt;Body&gt;</td>',
         "1 of 6 identities (16.67 %) reach the limit",
         "identity 5 and Somebody: 0.765; identity 5 and real_0012: 0.765",
         "bearded: 12.5 %, not bearded: 87.5 %",
@@ -239,6 +261,41 @@ def test_each_check_states_value_bound_verdict_and_reason(facts, folder):
 )
 def test_what_was_found_in_the_pictures_is_told(full_facts, folder, words):
     assert words in report_of(full_facts, folder)
+
+
+def test_the_card_states_what_was_measured_and_no_more(facts, full_facts, folder):
+    text = card_of(facts, folder)
+    for words in ("## Realism", "Distance of feature maps", "show two people", "difference of a person's images"):
+        assert words not in text
+    assert "| true accepts at a false accept rate of 0.01 (TAR@FAR) | 98.00 % | 98.00 % |" in text
+    assert "false accept rate of 0.001" not in text  # too few pairs to tell
+    assert "| equal error rate of image pairs | judge | 1.23 % | ≤ 2 % | pass |" in text
+    full_facts["leakage"] = []
+    full_facts["embedders"][0]["diversity"] = {"mean": 0.2345}
+    full_facts["embedders"][1]["diversity"] = None
+    full_facts["checks"][0] |= {"higher_is_better": True}
+    text = card_of(full_facts, folder)
+    assert "| equal error rate of image pairs | judge | 1.23 % | ≥ 2 % | pass |" in text
+    assert "| difference of a person's images (1 - cosine), mean | 0.234 | not measured |" in text
+    assert "Identities that show two people: 1 (16.67 %)." in text
+    assert "0.11 between two pictures of a person, not measured between those of different people" in text
+    assert "| Frechet distance | 12.3 ± 0.5 | 3.21 ± 0.25 |" in text
+    assert "24 images a side, mean and deviation over 5 splits of real faces" in text
+    assert "So few images say little." in text
+
+
+def test_the_card_sets_what_was_compared_beside_what_the_generator_learnt_from(full_facts, folder):
+    learnt = full_facts["lineage"][0]["data"]
+    learnt.append({"name": "Faces B", "role": "data of the teacher", "licence": "research", "consent": "not stated"})
+    (leak,) = full_facts["leakage"]
+    leak["comparisons"][0] |= {"strangers": {"images_share": 0.01}, "held_out": None, "nearest": {"q100": 0.77}}
+    text = card_of(full_facts, folder)
+    assert "Likeness to real people was looked for in real faces (999 images), and nowhere else." in text
+    assert "The lineage names Faces A (training images); Faces B (data of the teacher)." in text
+    assert "not compared is unknown" in text
+    full_facts["leakage"] = []
+    assert "training data was not measured" in card_of(full_facts, folder)
+    assert "nowhere else" not in card_of(full_facts, folder)
 
 
 def test_shares_that_cannot_be_corrected_are_withheld_with_the_reason(full_facts, folder):

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from vec2face.cards import write_report
+from vec2face.evaluation.sheets import SHEET_KINDS
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the python package playwright is not installed")
 pytestmark = pytest.mark.integration
@@ -48,8 +49,7 @@ def report(full_facts: dict, tmp_path: Path) -> Path:
     full_facts["embedders"][1]["reference"] = "/a/folder/" + "deep/" * 30
     full_facts["findings"]["listed"] *= 40
     full_facts["figures"] = [
-        {"file": f"{kind}.jpg", "kind": kind, "title": kind, "caption": "Drawn at random."}
-        for kind in ("people", "person", "worst", "closest", "leaks-1")
+        {"file": f"{kind}.jpg", "kind": kind, "title": kind, "caption": "Drawn at random."} for kind in SHEET_KINDS
     ] + [{"file": "scores.png", "kind": "scores", "title": "Scores", "caption": "Two hills."}]
     rng = np.random.default_rng(0)
     for figure in full_facts["figures"]:
@@ -88,7 +88,7 @@ def test_everything_is_there_and_nothing_is_asked_of_anybody(browser: Any, repor
     images = visit.page.evaluate(
         "[...document.images].map(image => [image.complete, image.naturalWidth, image.getBoundingClientRect().width])"
     )
-    assert len(images) == 6
+    assert len(images) == len(SHEET_KINDS) + 1
     assert all(complete and natural == 1010 and shown > 200 for complete, natural, shown in images)
     for section in SECTIONS:
         heading = visit.page.locator(f"#{section}")
@@ -117,6 +117,15 @@ def test_a_phone_shows_every_cell_of_the_tables_that_matter(browser: Any, report
            .map(one => parseFloat(getComputedStyle(one).fontSize)))"""
     )
     assert size >= 12
+    visit.page.close()
+
+
+def test_a_phone_shows_every_sheet_wide_enough_to_see_faces(browser: Any, report: Path) -> None:
+    visit = Visit(browser, report, PHONE)
+    for kind in SHEET_KINDS:
+        assert visit.page.locator(f"figure.{kind} img").bounding_box()["width"] == 640, kind
+        assert visit.page.locator(f"figure.{kind} .swipe").is_visible(), kind
+    assert visit.overflow() == 0
     visit.page.close()
 
 

@@ -1,5 +1,6 @@
 """Audits of foreign sets and against real faces, from end to end."""
 
+import csv
 import json
 
 import numpy as np
@@ -12,6 +13,8 @@ from vec2face.data.exclusions import read_exclusions
 from vec2face.errors import ContractError, InputError
 from vec2face.evaluation.audit import audit
 from vec2face.evaluation.face_sets import open_faces
+from vec2face.evaluation.realism_section import FLATTERED
+from vec2face.evaluation.sheets import DEFECTS, LEAKS, SHEET_KINDS, draw_sheet
 from vec2face.evaluation.stored_faces import store_faces
 from vec2face.fileio.images import encode_image
 from vec2face.fileio.tar import read_tar
@@ -79,8 +82,44 @@ def test_a_folder_is_audited_like_a_dataset_and_left_alone(world, build_dataset)
     assert theirs["to_vector"] is None
     assert facts["dataset"]["identities"] == 6
     assert facts["dataset"]["format"] == "image folder"
-    assert (facts["lineage"], facts["failed_identities"], facts["excluded"]) == ([], None, None)
+    assert facts["lineage"] == []
+    assert all(facts[name] is None for name in ("failed_identities", "excluded", "kept", "dropped"))
+    (check,) = [one for one in facts["checks"] if one["name"] == "independent embedder"]
+    assert check["status"] == "warn"
     write_report(facts, world / "report" / "report.html")
+
+
+def test_every_finding_stands_in_a_table_with_the_names_of_its_people(world, build_dataset, real, monkeypatch):
+    folder = unpack(build_dataset(world / "data", identities=8), world / "folder")
+    for person in list(folder.iterdir()):
+        person.rename(folder / f"Some_Body_{int(person.name)}")
+    sheets = {}
+
+    def noting(rows, *, title, note=""):
+        sheets[title] = [row.label for row in rows]
+        return draw_sheet(rows, title=title, note=note)
+
+    monkeypatch.setattr("vec2face.evaluation.defect_sheets.draw_sheet", noting)
+    options = AuditOptions(embedder="pattern", against=(str(real),), leak_rate=1e-3, out=world / "report")
+    facts = audit(folder, options)
+    with open(world / "report" / "findings.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    counts = facts["findings"]["counts"]
+    assert counts["poor image"] == 64  # patterns are; more than the facts list
+    assert {kind: sum(row["kind"] == kind for row in rows) for kind in counts} == counts
+    assert len(facts["findings"]["listed"]) == sum(min(50, count) for count in counts.values())
+    poor = [row for row in rows if row["kind"] == "poor image"]
+    assert {row["person"] for row in poor} == {f"Some_Body_{number}" for number in range(8)}
+    assert all(row["images"].startswith(f"{row['person']}/") for row in poor)
+    assert all(row["person"].endswith(f"_{row['identity']}") for row in poor)
+    assert "0 Some_Body_0" in sheets["Poor images"][0]
+    kinds = {figure["kind"] for figure in facts["figures"] if figure["file"].endswith(".jpg")}
+    assert {DEFECTS, LEAKS} <= kinds <= set(SHEET_KINDS)
+    first = sheets["Closest to real"][0].splitlines()
+    assert "Some_Body_" in first[1]
+    assert first[2].startswith("real-")
+    write_report(facts, world / "report" / "report.html")
+    assert "0 Some_Body_0" in (world / "report" / "report.html").read_text()
 
 
 def test_a_real_face_in_a_dataset_is_named_shown_and_dropped(world, build_dataset, real):
@@ -110,10 +149,36 @@ def test_a_real_face_in_a_dataset_is_named_shown_and_dropped(world, build_datase
     assert read_exclusions(dataset) == {}
     dropped = audit(dataset, options.model_copy(update={"drop_leaks": True}))
     assert 4 in read_exclusions(dataset)
-    assert dropped["excluded"] == len(read_exclusions(dataset))
+    assert dropped["excluded"] == dropped["dropped"] == len(read_exclusions(dataset))
+    assert dropped["kept"] == {"identities": 6 - dropped["excluded"], "images": 4 * (6 - dropped["excluded"])}
+    write_card(dropped, world / "card.md")
+    assert "not removed from the archives" in (world / "card.md").read_text()
     left = audit(dataset, options)
     assert left["embedders"][0]["identities"] == 6 - dropped["excluded"]
     assert left["leakage"][0]["leaked"] == 0
+    assert (left["dropped"], left["kept"]) == (0, dropped["kept"])
+
+
+def test_realism_is_measured_by_an_embedder_that_took_no_part(world, build_dataset, real, monkeypatch):
+    digests = {"pattern": "0" * 64, "pattern-generator": "0" * 64, "mixed": "2" * 64}
+    monkeypatch.setattr("vec2face.evaluation.audit.digest", lambda ref, *, kind: digests[ref])
+    monkeypatch.setattr("vec2face.evaluation.thresholds.locate", lambda ref, *, kind: world / "pattern")
+    dataset = build_dataset(world / "data", identities=16, images=2)
+    alone = AuditOptions(embedder="pattern", reference=real)
+    facts = audit(dataset, alone)
+    assert (facts["realism"]["reference"], facts["realism"]["embedder"]) == ("real", "pattern-48")
+    assert facts["realism"]["size"] == 16
+    assert facts["realism"]["warnings"][0] == FLATTERED
+    write_card(facts, world / "card.md")
+    assert "## Realism" in (world / "card.md").read_text()
+    assert "- Measured by the embedder that the generator was made to satisfy" in (world / "card.md").read_text()
+    both = audit(dataset, alone.model_copy(update={"second_embedder": "mixed"}))
+    assert both["realism"]["embedder"] == "mixed-36"
+    assert FLATTERED not in both["realism"]["warnings"]
+    # Beside pictures of its own people a set is nearer than people are to each other, beside others farther.
+    itself = audit(dataset, alone.model_copy(update={"reference": unpack(dataset, world / "shown")}))["realism"]
+    assert itself["frechet"]["faces"]["mean"] < itself["frechet"]["real"]["mean"]
+    assert facts["realism"]["frechet"]["faces"]["mean"] > facts["realism"]["frechet"]["real"]["mean"]
 
 
 def test_leaks_are_dropped_only_where_there_are_some_to_look_for(world, build_dataset, real):

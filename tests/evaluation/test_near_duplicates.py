@@ -5,11 +5,20 @@ import pytest
 
 from vec2face.evaluation import perceptual_hash
 from vec2face.evaluation.embeddings import EmbeddedImages
-from vec2face.evaluation.near_duplicates import NEAR_BITS, NEAR_COSINE, NEAR_THUMBNAIL, find_near_duplicates
+from vec2face.evaluation.near_duplicates import (
+    NEAR_BITS,
+    NEAR_COSINE,
+    NEAR_THUMBNAIL,
+    RELIT_BITS,
+    RELIT_COSINE,
+    RELIT_THUMBNAIL,
+    find_near_duplicates,
+)
 from vec2face.evaluation.perceptual_hash import (
     close_pairs,
     distances,
     hash_images,
+    relit_distances,
     thumbnail_distances,
     thumbnails,
 )
@@ -98,6 +107,35 @@ def test_a_pair_needs_a_near_hash_a_near_thumbnail_and_a_near_embedding(pictures
     assert found.facts()["images"] == 4
 
 
+def test_a_grey_or_much_brighter_copy_is_one_where_hash_and_embedding_are_sure(pictures):
+    grey = pictures[1] @ np.array([0.299, 0.587, 0.114])
+    pictures[5] = np.repeat(grey[..., None], 3, axis=2).astype(np.uint8)
+    pictures[7] = (pictures[2] * 0.6).astype(np.uint8)
+    pictures[9], pictures[11] = pictures[7], pictures[5][:, ::-1]
+    hashes, mirrored = hash_images(pictures)
+    labels = np.zeros(12, np.int32)
+    apart = thumbnail_distances(thumbnails(pictures[[1, 2]]), thumbnails(pictures[[5, 7]]))
+    assert apart.min() > NEAR_THUMBNAIL
+
+    def found(cosine, bits):
+        vectors = np.eye(12, 24, dtype=np.float32)
+        for one, other in ((5, 1), (7, 2)):
+            vectors[other, 12 + other] = np.sqrt(1 / cosine**2 - 1)  # at that cosine to its copy
+            vectors[one] = np.eye(12, 24)[other]
+        changed = hashes.copy()
+        changed[[5, 7]] ^= np.uint64((1 << bits) - 1)
+        embedded = EmbeddedImages(vectors, np.arange(12), labels, np.arange(12), np.zeros(12), np.zeros(12, np.int64))
+        traits = traits_of(pictures, hashes=changed, mirrored=mirrored)
+        pairs = find_near_duplicates(embedded, traits, progress=SilentProgress())
+        return set(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True))
+
+    differing = distances(hashes[[1, 2]], hashes[[5, 7]])
+    assert differing.max() <= 2
+    assert found(RELIT_COSINE + 0.01, 0) == {(1, 5), (2, 7)}
+    assert found(RELIT_COSINE - 0.01, 0) == set()
+    assert found(RELIT_COSINE + 0.01, RELIT_BITS + 3) == set()
+
+
 def test_without_pairs_there_is_nothing(pictures):
     embedded = EmbeddedImages(
         np.eye(12, dtype=np.float32), np.arange(12), np.arange(12), np.arange(12), np.zeros(12), np.zeros(12, np.int64)
@@ -105,6 +143,19 @@ def test_without_pairs_there_is_nothing(pictures):
     found = find_near_duplicates(embedded, traits_of(pictures), progress=SilentProgress())
     assert found.facts()["pairs"] == 0
     assert len(found.first) == 0
+
+
+def test_relit_distances_forgive_colour_gain_and_mirroring_and_nothing_else(pictures):
+    small = thumbnails(pictures)
+    grey = np.repeat((small @ np.array([0.299, 0.587, 0.114]))[..., None], 3, axis=3)
+    assert relit_distances(small, np.round(grey).astype(np.uint8)).max() < 1e-3
+    assert relit_distances(small, np.round(small * 0.5 + 20).astype(np.uint8)).max() < 1e-3
+    assert relit_distances(small, np.ascontiguousarray(small[:, :, ::-1])).max() < 1e-9
+    assert relit_distances(small[:-1], small[1:]).min() > 0.2
+    slope = np.clip(small + np.linspace(-60, 60, 8)[:, None, None], 0, 255).astype(np.uint8)  # light from below
+    assert relit_distances(small, slope).min() > RELIT_THUMBNAIL
+    flat = np.full_like(small, 99)
+    assert relit_distances(small, flat) == pytest.approx(np.ones(len(small)))
 
 
 def test_thumbnails_forgive_brightness_and_mirroring_and_nothing_else(pictures):

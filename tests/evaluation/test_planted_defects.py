@@ -1,6 +1,7 @@
 """Defects that are planted among faces are found, and named: each kind, in renderings and in photographs."""
 
 import csv
+import functools
 import tarfile
 from pathlib import Path
 
@@ -9,11 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from vec2face.checkpoints import digest, load_embedder, load_generator
+from vec2face.checkpoints import load_generator
 from vec2face.config.audit import AuditOptions
+from vec2face.evaluation.audit import audit
 from vec2face.evaluation.dataset import ImageRecord, Shard
-from vec2face.evaluation.embeddings import embed_dataset
-from vec2face.evaluation.face_sets import ForeignSet
 from vec2face.evaluation.findings import (
     DUPLICATE_IDENTITY,
     LEAK,
@@ -22,12 +22,8 @@ from vec2face.evaluation.findings import (
     POOR,
     WRONG_LABEL,
 )
-from vec2face.evaluation.inspection import View, inspect, open_traits
-from vec2face.evaluation.measure import measure
-from vec2face.evaluation.pictures import sidedness
-from vec2face.evaluation.references import Reference
-from vec2face.evaluation.thresholds import threshold_of
-from vec2face.evaluation.traits import STATISTICS, measure_traits
+from vec2face.evaluation.pictures import FEWEST_TURNED, TURNED, sidedness
+from vec2face.evaluation.traits import measure_traits
 from vec2face.evaluation.verdict import ONE_SIDED
 from vec2face.fileio.images import decode_image, encode_image
 from vec2face.identities import draw_apart
@@ -43,6 +39,7 @@ REFERENCE_PEOPLE = 55
 pytestmark = pytest.mark.integration
 
 
+@functools.cache
 def renderings(count):
     """Images of people who do not exist: IMAGES of the first few, one of each other."""
     generator = load_generator("embedded")
@@ -89,9 +86,38 @@ def jpeg(pixels, quality=95):
     return encode_image(np.ascontiguousarray(pixels), format="jpeg", quality=quality)
 
 
+def grey(pixels):
+    return cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+
+
+def brighter(pixels):
+    return (pixels * 1.3).clip(0, 255).astype(np.uint8)
+
+
+def faded(pixels, contrast, middle):
+    """The picture with less contrast, around the middle as its mean."""
+    return ((pixels - pixels.mean()) * contrast + middle).clip(0, 255).astype(np.uint8)
+
+
+def noisy(pixels):
+    noise = np.random.default_rng(0).normal(0, 100, pixels.shape)
+    return (pixels + noise).clip(0, 255).astype(np.uint8)
+
+
+# What is done to a picture, and what is then found to be wrong with it.
+SPOILT = {
+    "blurred": (lambda pixels: cv2.GaussianBlur(pixels, (0, 0), 4), "blurred"),
+    "dark": (lambda pixels: faded(pixels, 0.15, 15), "too dark"),
+    "bright": (lambda pixels: faded(pixels, 0.15, 240), "too bright"),
+    "flat": (lambda pixels: faded(pixels, 0.1, 120), "flat"),
+    "noisy": (noisy, "hardly recognisable"),
+    "compressed": (lambda pixels: decode_image(jpeg(pixels, 2), where="test"), "hardly recognisable"),
+}
+
+
 @pytest.fixture(scope="module", params=["renderings", pytest.param("photographs", marks=pytest.mark.development_data)])
 def found(request, tmp_path_factory):
-    """The findings of a set in which one defect of each kind is planted."""
+    """The facts of the audit of a set in which one defect of each kind is planted."""
     count = DATASET_PEOPLE + REFERENCE_PEOPLE
     if request.param == "photographs":
         people = photographs(count, request.getfixturevalue("shared"))
@@ -99,7 +125,6 @@ def found(request, tmp_path_factory):
         people = renderings(count)
     real = {f"real-{number:02d}": people[number][:1] for number in range(DATASET_PEOPLE, count)}
     leaked = people[-1][0]
-    smeared = cv2.GaussianBlur(people[7][0], (0, 0), 4)
     relit = np.clip(people[6][0].astype(np.float32) * 1.08, 0, 255).astype(np.uint8)
     again = decode_image(jpeg(relit, 60), where="test")
     planted = {
@@ -109,8 +134,8 @@ def found(request, tmp_path_factory):
         "left": people[3],
         "right": np.concatenate([people[4], people[3][:1]]),  # and so the picture is there under its own label as well
         "stray": np.concatenate([people[5][:6], people[3][4:5][:, :, ::-1]]),
-        "doubled": np.concatenate([people[6], again[None]]),
-        "smeared": np.concatenate([people[7], smeared[None]]),
+        "doubled": np.concatenate([people[6], np.stack([again, grey(people[6][1]), brighter(people[6][2])])]),
+        "spoilt": np.concatenate([people[7], np.stack([spoil(people[7][0]) for spoil, _ in SPOILT.values()])]),
         "leaky": np.concatenate([people[8], decode_image(jpeg(leaked[:, ::-1], 70), where="test")[None]]),
     }
     root = tmp_path_factory.mktemp(request.param)
@@ -119,21 +144,10 @@ def found(request, tmp_path_factory):
             (root / folder / name).mkdir(parents=True)
             for number, pixels in enumerate(images):
                 (root / folder / name / f"{number:02d}.jpg").write_bytes(jpeg(pixels))
-    source = ForeignSet(str(root / "set"), report=root / "report")
-    network, sha256 = load_embedder("embedded"), digest("embedded", kind="embedder")
-    embedded = embed_dataset(source, network, embedder_digest=sha256, images_per_identity=None, batch_size=32)
-    options = AuditOptions(leak_rate=1e-3)
-    measurement = measure(embedded, threshold=threshold_of("embedded").value, options=options, vectors=None)
-    inspection = inspect(
-        source,
-        View(network, sha256, measurement),
-        estimators=open_estimators(STATISTICS),
-        references=[Reference(str(root / "real"), cache=root / "report" / "cache")],
-        table=None,
-        options=options,
-        progress=SilentProgress(),
+    return audit(
+        root / "set",
+        AuditOptions(out=root / "report", against=(str(root / "real"),), leak_rate=1e-3, groups="none"),
     )
-    return inspection.facts(source)
 
 
 def named(found, kind):
@@ -156,7 +170,8 @@ def test_a_wrong_label(found):
 
 def test_nearly_the_same_picture_within_an_identity_and_across_two(found):
     doubled = {tuple(sorted(one["images"])): one["people"] for one in named(found, NEAR_DUPLICATE)}
-    assert doubled["doubled/00.jpg", "doubled/08.jpg"] == ["doubled"]
+    for pair in (("00", "08"), ("01", "09"), ("02", "10")):  # relit and recompressed, without colour, much brighter
+        assert doubled[f"doubled/{pair[0]}.jpg", f"doubled/{pair[1]}.jpg"] == ["doubled"]
     assert sorted(doubled["left/00.jpg", "right/08.jpg"]) == ["left", "right"]
     assert found["near_duplicates"]["pairs_across_identities"] >= 2
 
@@ -172,10 +187,21 @@ def test_a_real_face_recompressed_and_mirrored(found):
     assert (closest["person"], leakage["people"]) == (f"real-{last}", REFERENCE_PEOPLE)
 
 
-def test_a_blurred_picture(found):
+@pytest.mark.parametrize("kind", SPOILT)
+def test_a_spoilt_picture(found, kind):
     poor = {one["images"][0]: one["reason"] for one in named(found, POOR)}
-    assert "blurred" in poor["smeared/08.jpg"]
-    assert "smeared/00.jpg" not in poor
+    assert SPOILT[kind][1] in poor[f"spoilt/{IMAGES + list(SPOILT).index(kind):02d}.jpg"]
+    assert "spoilt/00.jpg" not in poor
+
+
+def test_the_verdict_names_what_is_wrong(found):
+    open_checks = {check["name"]: check["status"] for check in found["checks"] if check["status"] != "pass"}
+    assert found["verdict"] == "fail"
+    assert open_checks["identities that show two people"] == "fail"
+    assert open_checks["images that are there twice"] == "fail"
+    assert open_checks["poor images"] in ("warn", "fail")
+    assert open_checks["identities that are unique"] in ("warn", "fail")
+    assert "identities that resemble people of real" in open_checks
 
 
 class Pictures:
@@ -190,8 +216,37 @@ class Pictures:
             yield ImageRecord(str(number), 0, number, 0.0, b"", pixels=one)
 
 
+def sides_of(pixels, report):
+    """Which side the turned ones of some pictures look to, and the yaw of each."""
+    traits = measure_traits(
+        Pictures(pixels, report),
+        open_estimators(["yaw"]),
+        identity="test",
+        images_per_identity=None,
+        batch_size=20,
+        device="cpu",
+        progress=SilentProgress(),
+    )
+    return sidedness(traits), traits.values["yaw"]
+
+
+def test_renderings_that_all_look_to_one_side_fail(tmp_path):
+    pixels = np.concatenate(renderings(DATASET_PEOPLE + REFERENCE_PEOPLE))
+    both, yaw = sides_of(pixels, tmp_path / "both")
+    assert both["turned"] > FEWEST_TURNED
+    assert both["share"] < ONE_SIDED.good
+    (tmp_path / "set").mkdir()
+    for number in np.flatnonzero(np.abs(yaw) > 1.5 * TURNED):
+        one_side = pixels[number] if yaw[number] > 0 else pixels[number, :, ::-1]
+        (tmp_path / "set" / f"{number:03d}.jpg").write_bytes(jpeg(one_side))
+    facts = audit(tmp_path / "set", AuditOptions(out=tmp_path / "report", people="none", groups="none"))
+    (check,) = [check for check in facts["checks"] if check["name"] == ONE_SIDED.name]
+    assert check["value"] == facts["pictures"]["sides"]["share"] > ONE_SIDED.bearable
+    assert (check["status"], facts["verdict"]) == ("fail", "fail")
+
+
 @pytest.mark.development_data
-def test_faces_that_all_look_to_one_side(shared, tmp_path):
+def test_photographs_that_all_look_to_one_side(shared, tmp_path):
     with open(shared / "data" / "utkface112.csv", newline="") as stream:
         rows = [row for row in csv.DictReader(stream) if row["yaw"] and abs(float(row["yaw"])) > 25][:40]
     yaw = {row["key"]: float(row["yaw"]) for row in rows}
@@ -206,18 +261,5 @@ def test_faces_that_all_look_to_one_side(shared, tmp_path):
     one_side = np.stack([pixels if yaw[key] > 0 else pixels[:, ::-1] for key, pixels in pictures.items()])
     both = one_side.copy()
     both[::2] = both[::2, :, ::-1]
-    estimators = open_traits(AuditOptions())
-    shares = {}
-    for name, pixels in (("one", one_side), ("both", both)):
-        traits = measure_traits(
-            Pictures(pixels, tmp_path / name),
-            estimators,
-            identity="test",
-            images_per_identity=None,
-            batch_size=20,
-            device="cpu",
-            progress=SilentProgress(),
-        )
-        shares[name] = sidedness(traits)["share"]
-    assert shares["one"] > ONE_SIDED.bearable
-    assert shares["both"] < ONE_SIDED.good
+    assert sides_of(one_side, tmp_path / "one")[0]["share"] > ONE_SIDED.bearable
+    assert sides_of(both, tmp_path / "both")[0]["share"] < ONE_SIDED.good

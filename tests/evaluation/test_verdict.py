@@ -61,6 +61,16 @@ def test_one_independent_embedder_is_enough():
     assert not [check for check in settle(both)[1] if check.name == "independent embedder"]
 
 
+def test_an_embedder_of_which_nothing_is_known_is_not_enough_for_a_pass():
+    alone = facts() | {"embedders": [{**facts()["embedders"][0], "generators_own_space": None}]}
+    verdict, checks = settle(alone)
+    assert verdict == "warn"
+    (check,) = [check for check in checks if check.status == "warn"]
+    assert check.name == "independent embedder"
+    assert "it is not known whether it took part" in check.reason
+    assert settle({**alone, "embedders": alone["embedders"] * 2})[0] == "pass"  # somebody chose a second one
+
+
 def test_what_could_not_be_measured_does_not_pass():
     unmeasured = facts()
     unmeasured["embedders"][0]["error_rates"] = None

@@ -9,7 +9,7 @@ from tests.interchange.sets import content
 from vec2face.config.audit import AuditOptions
 from vec2face.generation.verify import verify
 from vec2face.interchange.choose import Wanted, subset
-from vec2face.interchange.export import export
+from vec2face.interchange.export import Format, export
 from vec2face.interchange.imports import import_set
 from vec2face.models.embedders.base import FaceEmbedder
 from vec2face.workflow import audit_dataset
@@ -44,3 +44,19 @@ def test_an_imported_set_is_audited_and_cleaned(dataset: Path, tmp_path: Path) -
     wanted = [data for (_, data), good in zip(content(dataset), kept, strict=True) if good]
     assert [data for _, data in content(tmp_path / "clean")] == wanted
     assert len(wanted) == 17
+
+
+@pytest.mark.usefixtures("pattern")
+@pytest.mark.parametrize("to", ["recordio", "lmdb"])
+def test_an_export_is_no_better_measured_than_the_dataset(dataset: Path, tmp_path: Path, to: Format) -> None:
+    export(dataset, tmp_path / "exported", to=to)
+    import_set(tmp_path / "exported", tmp_path / "imported", name="patterns")
+    summaries = [
+        audit_dataset(tmp_path / "exported", AuditOptions(embedder="pattern", out=tmp_path / "out")),
+        audit_dataset(tmp_path / "imported", AuditOptions(embedder="pattern")),
+    ]
+    for summary in summaries:
+        (check,) = [one for one in summary.facts["checks"] if one["name"] == "independent embedder"]
+        assert check["status"] == "warn"
+        assert "not known" in check["reason"]
+        assert "Whether the embedder took part in making these faces is not known" in summary.sentence

@@ -39,14 +39,18 @@ def find_facts(dataset: Path) -> tuple[Path, dict[str, Any]]:
         dataset: a dataset's folder, a folder with a `facts.json`, or such a file.
 
     Raises:
-        CardError: there are none, they are damaged, or the dataset was changed since its audit.
+        CardError: there are none, they are damaged, or the dataset was changed since its audit; or they are of faces
+            that no recipe made, which have no card.
     """
     if not dataset.is_dir():
-        return dataset, read_facts(dataset)
+        facts = read_facts(dataset)
+        _refuse_foreign(facts, dataset)
+        return dataset, facts
     path = next((place for place in (dataset / "report" / FACTS, dataset / FACTS) if place.is_file()), None)
     if path is None:
         raise CardError(f"{dataset} holds no {FACTS}; run `vec2face audit` on the dataset first.")
     facts = read_facts(path)
+    _refuse_foreign(facts, path)
     description = dataset / "dataset.json"
     if description.is_file():
         now = read_facts(description).get("fingerprint")
@@ -83,6 +87,15 @@ def write_report(facts: Mapping[str, Any], path: Path) -> None:
     environment = _environment(autoescape=True)
     environment.filters["inlined"] = lambda name: _inlined(path.parent / name)
     write_text(path, _render(environment, "report.html.j2", facts))
+
+
+def _refuse_foreign(facts: Mapping[str, Any], path: Path) -> None:
+    """A card says how a dataset was generated and under which terms; of other faces the facts say too little."""
+    if "labelled" in (facts.get("dataset") or {}):
+        raise CardError(
+            f"only generated datasets have cards, and {path} is of faces that no recipe made (imported, merged, a "
+            "subset, or from elsewhere); report.html beside it says what was measured."
+        )
 
 
 def _environment(*, autoescape: bool) -> Environment:

@@ -18,8 +18,13 @@
     checks       name, value, threshold, status, embedder, reason
     verdict      "pass", "warn" or "fail": the worst check
     failed_identities  how many fail by themselves; see `vec2face.evaluation.failures`; null for a foreign set
-    excluded     identities that are excluded from the dataset, a number
+    excluded     identities that are excluded from the dataset, a number; null for a foreign set
+    kept         what is left without them: identities, images; null for a foreign set
+    dropped      how many of the excluded this audit excluded, after it had measured them; null for a foreign set
     figures      file, kind, title, caption of each sheet and plot in the folder
+
+Findings stand there with at most `vec2face.evaluation.findings.LISTED` of a kind; `report/findings.csv` beside it names
+all of them (see `vec2face.evaluation.findings_table`).
 """
 
 from dataclasses import asdict
@@ -42,6 +47,8 @@ from vec2face.evaluation.face_sets import AuditedSet, open_audited, table_of
 from vec2face.evaluation.failures import FILE_NAME, failed_identities
 from vec2face.evaluation.figures import SECOND, draw_figures, draw_plots, remove_other_figures
 from vec2face.evaluation.findings import LEAK
+from vec2face.evaluation.findings_table import FILE_NAME as FINDINGS
+from vec2face.evaluation.findings_table import write_findings
 from vec2face.evaluation.inspection import Inspection, View, inspect, open_traits
 from vec2face.evaluation.lineage import generator_lineage
 from vec2face.evaluation.measure import Measurement, measure
@@ -131,9 +138,18 @@ def audit(
         )
     real = None
     if realism is not None:
+        # The first that took no part, if one did not: the generator was made to look real to its own.
+        at = next((at for at, judge in enumerate(judges) if not judge.is_generators_own(space)), 0)
         real = realism.measure(
-            main, judges[0].network, seed=options.seed, batch_size=options.batch_size, progress=progress
+            measurements[at],
+            judges[at].network,
+            flatters=bool(judges[at].is_generators_own(space)),
+            seed=options.seed,
+            batch_size=options.batch_size,
+            progress=progress,
         )
+    names = inspection.names(reader)
+    write_findings(reader.report_folder / FINDINGS, inspection.findings, names)
     figures = _draw(reader, judges, measurements, inspection, options, progress)
     steering = None if own is None else measure_steering(own)
     figures += [] if steering is None else steering.draw(reader.report_folder)
@@ -144,7 +160,7 @@ def audit(
         "lineage": lineage,
         "settings": options.model_dump(mode="json", include=_SETTINGS),
         "embedders": [judge.facts(measurement, space) for judge, measurement in zip(judges, measurements, strict=True)],
-        **inspection.facts(reader),
+        **inspection.facts(names),
         "demographics": balance,
         "realism": real,
         "steering": None if steering is None else steering.facts(),
@@ -152,7 +168,7 @@ def audit(
     }
     facts["verdict"], checks = settle(facts)
     facts["checks"] = [check.to_dict() for check in checks]
-    facts["failed_identities"] = facts["excluded"] = None
+    facts["failed_identities"] = facts["excluded"] = facts["kept"] = facts["dropped"] = None
     if (table := table_of(reader)) is not None:
         write_measured_columns(table, main)
     if own is not None and description is not None:
@@ -166,10 +182,12 @@ def audit(
         )
         facts["failed_identities"] = len(failed["identities"])
         write_json(reader.report_folder / FILE_NAME, failed)
+        before = excluded = read_exclusions(own.folder)
         if options.drop_leaks:
             leaks = [identity for identity, reasons in inspection.failing.items() if LEAK in reasons]
-            exclude(own.folder, dict.fromkeys(leaks, LEAK))
-        facts["excluded"] = len(read_exclusions(own.folder))
+            excluded = exclude(own.folder, dict.fromkeys(leaks, LEAK))
+        facts["excluded"], facts["dropped"] = len(excluded), len(excluded) - len(before)
+        facts["kept"] = description.kept(excluded)
     write_json(reader.report_folder / "facts.json", facts)
     remove_other_figures(reader.report_folder, figures)
     return facts
@@ -243,13 +261,17 @@ class _Judge:
         self.sha256: str = digest(reference, kind="embedder")
         self.threshold: Threshold = threshold_of(reference)
 
+    def is_generators_own(self, feature_space: str | None) -> bool | None:
+        """Whether the generator was made to satisfy it; None where the generator's feature space is not known."""
+        return None if feature_space is None else self.network.name == feature_space
+
     def facts(self, measurement: Measurement, feature_space: str | None) -> dict[str, Any]:
         return {
             "reference": self.reference,
             "name": self.network.name,
             "dim": self.network.dim,
             "sha256": self.sha256,
-            "generators_own_space": None if feature_space is None else self.network.name == feature_space,
+            "generators_own_space": self.is_generators_own(feature_space),
             "threshold": asdict(self.threshold),
             **measurement.facts(),
         }

@@ -7,6 +7,7 @@ bytes, recipe (resolved), generator, bank (its provenance), bank_sha256, setting
 
 import json
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,12 @@ class DatasetDescription:
             "bytes": sum(shard.path.stat().st_size for shard in reader.shards),
             "repairs": _repairs(reader.description.get("repairs", [])),
         }
+
+    def kept(self, excluded: Collection[int]) -> dict[str, int]:
+        """How many identities and images are left without those that are excluded: {"identities", "images"}."""
+        counts = self._reader.images_of_each_identity()
+        counts[list(excluded)] = 0
+        return {"identities": len(counts) - len(excluded), "images": int(counts.sum())}
 
 
 def _repairs(rounds: list[dict[str, Any]]) -> dict[str, Any] | None:

@@ -7,17 +7,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vec2face.evaluation.dataset import ImageRecord
 from vec2face.evaluation.face_sets import AuditedSet
 from vec2face.evaluation.findings import MIXED_IDENTITY, NEAR_DUPLICATE, OUTLIER, POOR, WRONG_LABEL, Finding
+from vec2face.evaluation.findings_table import name_of
 from vec2face.evaluation.inspection import Inspection
 from vec2face.evaluation.leakage import CENTRES, Comparison
 from vec2face.evaluation.plots import plot_nearest
 from vec2face.evaluation.references import RealFaces
 from vec2face.evaluation.row_cache import decode_face
-from vec2face.evaluation.sheets import SheetRow, draw_sheet, save_sheet
+from vec2face.evaluation.sheets import DEFECTS, LEAKS, SheetRow, draw_sheet, save_sheet
 
 ROWS, COLUMNS = 8, 6
-CAPTION_LENGTH = 18
+NAME_LENGTH = 24
 
 Pixels = NDArray[np.uint8]
 
@@ -37,7 +39,7 @@ def draw_inspection(source: AuditedSet, inspection: Inspection) -> list[dict[str
         if findings:
             path = source.report_folder / f"{name}.jpg"
             _draw(path, title, source, inspection, findings)
-            figures.append({"file": path.name, "kind": "defects", "title": title, "caption": caption})
+            figures.append({"file": path.name, "kind": DEFECTS, "title": title, "caption": caption})
     for number, (leak, real) in enumerate(zip(inspection.leaks, inspection.real, strict=True), start=1):
         name = leak.reference.name
         plot = source.report_folder / f"leaks-{number}.png"
@@ -61,7 +63,7 @@ def draw_inspection(source: AuditedSet, inspection: Inspection) -> list[dict[str
             caption = (
                 "Left the dataset, right the real person whom it is closest to, whether or not it counts as a likeness."
             )
-            figures.append({"file": path.name, "kind": "leaks", "title": title, "caption": caption})
+            figures.append({"file": path.name, "kind": LEAKS, "title": title, "caption": caption})
     return figures
 
 
@@ -94,10 +96,23 @@ def _row(source: AuditedSet, inspection: Inspection, finding: Finding) -> SheetR
             person = int(np.searchsorted(people.identities, identity))
             others = range(int(people.starts[person]), int(people.starts[person + 1]))
             shown += [at for at in others if at not in finding.images][: COLUMNS - split if len(shown) == split else 2]
-    value = "" if finding.value is None else f"\n{finding.value:.2f}"
-    pictures = _pictures(source, inspection.measurement.embedded.rows[shown].tolist())
-    label = f"{finding.kind}\n{' and '.join(map(str, finding.identities))}{value}"
-    return SheetRow(label, pictures, split=split if len(shown) > split else 0)
+    embedded = inspection.measurement.embedded
+    starts = people.starts[np.searchsorted(people.identities, finding.identities)]
+    rows, firsts = embedded.rows[shown].tolist(), embedded.rows[starts].tolist()
+    records = source.fetch_rows([*rows, *firsts])
+    lines = [finding.kind, *(_called(records[row]) for row in firsts)]
+    lines += [] if finding.value is None else [f"{finding.value:.2f}"]
+    pictures = [decode_face(records[row]) for row in rows]
+    return SheetRow("\n".join(lines), pictures, split=split if len(shown) > split else 0)
+
+
+def _called(record: ImageRecord) -> str:
+    """What an image's identity is called: its number, and its person's name where it has one."""
+    return f"{record.identity} {_short(name_of(record.person, record.identity))}".rstrip()
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 3]}..."
 
 
 def _draw_leaks(
@@ -117,14 +132,15 @@ def _draw_leaks(
             person = int(np.searchsorted(measurement.people.identities, identity))
             own = np.arange(measurement.people.starts[person], measurement.people.starts[person + 1])
             first = own if comparison.kind == CENTRES else np.array([pair.query, *own[own != pair.query]])
-            left = _pictures(source, measurement.embedded.rows[first[: COLUMNS // 2]].tolist())
-            right = _pictures(real.pictures, _same_person(real, int(comparison.rows[pair.reference])))
+            shown = measurement.embedded.rows[first[: COLUMNS // 2]].tolist()
+            records = source.fetch_rows(shown)
+            left = [decode_face(records[row]) for row in shown]
+            reference = int(comparison.rows[pair.reference])
+            right = _pictures(real.pictures, _same_person(real, reference))
             mark = "a likeness" if pair.cosine >= comparison.threshold else "below the limit"
-            rows.append(
-                SheetRow(
-                    f"{comparison.kind}\n{identity}\ncosine {pair.cosine:.2f}\n{mark}", left + right, split=len(left)
-                )
-            )
+            who = [_called(records[shown[0]]), _short(real.faces.person_of(reference) or real.faces.keys[reference])]
+            label = "\n".join([comparison.kind, *who, f"cosine {pair.cosine:.2f}", mark])
+            rows.append(SheetRow(label, left + right, split=len(left)))
     save_sheet(draw_sheet(rows, title=title, note="left: the dataset; right: the real person"), path)
 
 

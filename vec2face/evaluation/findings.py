@@ -23,7 +23,9 @@ LEAK = "likeness of a real person"
 POOR = "poor image"
 KINDS = (LEAK, DUPLICATE_IDENTITY, MIXED_IDENTITY, WRONG_LABEL, OUTLIER, NEAR_DUPLICATE, POOR)
 LISTED = 50
-"""How many of a kind stand in the facts; the columns of the table and failed_identities.json hold all."""
+"""How many of a kind stand in the facts; `findings.csv` holds all."""
+LISTED_IMAGES = 8
+"""How many images of a finding stand in the facts; `findings.csv` names all."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def finding_facts(
                 "kind": one.kind,
                 "identities": list(one.identities),
                 "people": [people.get(identity, "") for identity in one.identities],
-                "images": [names[image] for image in one.images],
+                "images": [names[image] for image in one.images[:LISTED_IMAGES]],
                 "value": one.value,
                 "reason": one.reason,
             }
@@ -152,7 +154,7 @@ def _mixed(measurement: Measurement, mixed: Sequence[MixedPerson]) -> list[Findi
     for one in mixed:
         count = int(measurement.people.counts[one.person])
         reason = f"{len(one.smaller)} of its {count} images are at cosine {one.cosine:.3f} to the others"
-        images = tuple(one.smaller.tolist()[:8])
+        images = tuple(one.smaller.tolist())
         found.append(
             Finding(MIXED_IDENTITY, (int(measurement.people.identities[one.person]),), images, one.cosine, reason)
         )

@@ -11,7 +11,8 @@ from vec2face.checkpoints import load_embedder
 from vec2face.config.audit import AuditOptions
 from vec2face.contracts import require_same_width
 from vec2face.evaluation.face_sets import AuditedSet
-from vec2face.evaluation.findings import Finding, find_defects, finding_facts, listed, reasons_by_identity
+from vec2face.evaluation.findings import Finding, find_defects, finding_facts, reasons_by_identity
+from vec2face.evaluation.findings_table import Names, read_names
 from vec2face.evaluation.leakage import Leakage, measure_leakage
 from vec2face.evaluation.measure import Measurement
 from vec2face.evaluation.mixed_people import MixedPerson, find_mixed
@@ -77,16 +78,13 @@ class Inspection:
         """Identity -> reasons, beside those of the measures, to draw it again."""
         return reasons_by_identity(self.findings)
 
-    def facts(self, source: AuditedSet) -> dict[str, Any]:
+    def names(self, source: AuditedSet) -> Names:
+        """Read what the images and people of all findings are called. Raises `DatasetError`, `InputError`."""
+        return read_names(source, self.findings, self.measurement)
+
+    def facts(self, names: Names) -> dict[str, Any]:
         """The sections "pictures", "near_duplicates", "leakage" and "findings" of the audit's facts."""
         people, embedded = self.measurement.people, self.measurement.embedded
-        rows = {image: int(embedded.rows[image]) for one in listed(self.findings) for image in one.images}
-        firsts = {
-            identity: int(embedded.rows[people.starts[np.searchsorted(people.identities, identity)]])
-            for one in listed(self.findings)
-            for identity in one.identities
-        }
-        records = source.fetch_rows([*rows.values(), *firsts.values()])
         perceptual = None if self.perceptual is None else self.perceptual.facts()
         return {
             "pictures": {
@@ -103,11 +101,7 @@ class Inspection:
             },
             "near_duplicates": self.duplicates.facts(),
             "leakage": [leakage_facts(one, self.measurement) for one in self.leaks],
-            "findings": finding_facts(
-                self.findings,
-                names={image: records[row].key for image, row in rows.items()},
-                people={identity: records[row].person for identity, row in firsts.items()},
-            ),
+            "findings": finding_facts(self.findings, names=names.images, people=names.people),
         }
 
 

@@ -16,6 +16,7 @@ from vec2face.identities.cosine import unit_rows
 
 BITS = 64
 THUMBNAIL = 8
+_LUMA = np.array([0.299, 0.587, 0.114])
 _SIDE, _FREQUENCIES = 32, slice(1, 9)
 _ROWS, _COLUMNS = 1024, 8192
 
@@ -52,6 +53,23 @@ def thumbnail_distances(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> 
         found.append(np.sqrt(np.square(difference).mean(axis=(1, 2, 3))))
     smaller: NDArray[np.float64] = np.minimum(*found)
     return smaller
+
+
+def relit_distances(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """How little the lumas of thumbnails (P, 8, 8, 3) agree, whatever their colour, brightness and contrast.
+
+    1 - correlation of the lumas (Rec. 601), 0 to 2; of a pair, the smaller with and without mirroring one. A thumbnail
+    of one grey agrees with none and is at 1.
+    """
+    a, b = ((side.astype(np.float64) @ _LUMA) for side in (first, second))
+    return 1.0 - np.maximum(_correlations(a, b), _correlations(a[:, :, ::-1], b))
+
+
+def _correlations(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    a, b = (side - side.mean(axis=(1, 2), keepdims=True) for side in (a, b))
+    norms = np.sqrt(np.square(a).sum(axis=(1, 2)) * np.square(b).sum(axis=(1, 2)))
+    found: NDArray[np.float64] = (a * b).sum(axis=(1, 2)) / np.maximum(norms, 1e-9)
+    return found
 
 
 def distances(first: Hashes, second: Hashes) -> NDArray[np.int64]:

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 # As `vec2face evaluate realism` has them by default.
 IMAGES_PER_PERSON, LIMIT, SPLITS, RESAMPLES, NEIGHBOURS = 1, 10_000, 5, 100, 3
+FLATTERED = (
+    "measured by the embedder that the generator was made to satisfy, which flatters its pictures; a second embedder "
+    "that took no part measures them without that"
+)
 
 
 class RealismReference:
@@ -36,11 +40,20 @@ class RealismReference:
         measurement: Measurement,
         network: "FaceEmbedder",
         *,
+        flatters: bool,
         seed: int,
         batch_size: int,
         progress: ProgressReporter,
     ) -> dict[str, Any]:
         """Compare the measured images with the reference; facts as `Realism.to_dict`, with the reference's name.
+
+        Args:
+            measurement: of the dataset, by `network`.
+            network: the embedder whose space is measured in.
+            flatters: whether the generator was made to satisfy it, which the warnings then say.
+            seed: of the choice of images, the splits and the resamples.
+            batch_size: images in one pass; it changes speed only.
+            progress: receives every stage.
 
         Raises:
             ContractError: stored vectors have another width than the embedder's.
@@ -70,4 +83,5 @@ class RealismReference:
             seed=seed,
             progress=progress,
         )
-        return {"reference": self._path.name, **found.to_dict()}
+        warnings = [FLATTERED] * flatters + list(found.warnings)
+        return {"reference": self._path.name, **found.to_dict(), "warnings": warnings}

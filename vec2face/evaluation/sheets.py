@@ -30,6 +30,10 @@ INK = (28, 30, 34)
 QUIET = (104, 110, 120)
 JPEG_QUALITY = 90
 
+DEFECTS, LEAKS = "defects", "leaks"
+SHEET_KINDS = ("people", "person", "worst", "closest", DEFECTS, LEAKS)
+"""Kinds of the sheets of faces in a report."""
+
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 

@@ -1,11 +1,17 @@
 """The verdict of an audit: a list of checks with their limits, each settled by one measured value."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 PASS, WARN, FAIL = "pass", "warn", "fail"
 INDEPENDENT = "independent embedder"
+
+
+_SECOND = (
+    "--second-embedder takes an .onnx recogniser, a folder of weights, or, after "
+    "`vec2face weights pull arcface-r100-glint360k`, that name"
+)
 
 
 @dataclass(frozen=True)
@@ -156,18 +162,35 @@ def settle(facts: Mapping[str, Any]) -> tuple[str, list[Check]]:
             if limit.path[0] == "to_vector" and section is None:
                 continue  # another feature space: there is no such measure, rather than a missing one
             checks.append(_check(limit, section and section[limit.path[1]], embedder["name"]))
-    if all(embedder["generators_own_space"] for embedder in facts["embedders"]):
-        reason = (
-            "this says nothing against the dataset: it was measured only by the embedder that its generator was made "
-            "to satisfy, which flatters it. Before you rely on it, measure it again by one that took no part: "
-            "--second-embedder takes an .onnx recogniser, a folder of weights, or, after "
-            "`vec2face weights pull arcface-r100-glint360k`, that name"
-        )
-        checks.append(Check(INDEPENDENT, None, None, WARN, None, reason))
+    independence = _independence([embedder["generators_own_space"] for embedder in facts["embedders"]])
+    if independence is not None:
+        checks.append(independence)
     checks += _pictures(facts)
     checks += [_leaks(leak) for leak in facts.get("leakage", [])]
     order = (PASS, WARN, FAIL)
     return order[max(order.index(check.status) for check in checks)], checks
+
+
+def _independence(own_spaces: Sequence[bool | None]) -> Check | None:
+    """Warn where no embedder is known, or was given as a second one, to have taken no part in making the faces.
+
+    Args:
+        own_spaces: of each embedder, whether the generator was made to satisfy it; None where no generator is known.
+    """
+    if all(own_spaces):
+        reason = (
+            "this says nothing against the dataset: it was measured only by the embedder that its generator was made "
+            "to satisfy, which flatters it. Before you rely on it, measure it again by one that took no part"
+        )
+    elif own_spaces == [None]:
+        reason = (
+            "this says nothing against the faces: one embedder alone measured them, and it is not known whether it "
+            "took part in making them, which would flatter them. Before you rely on generated faces, measure them "
+            "again by one that took no part"
+        )
+    else:
+        return None
+    return Check(INDEPENDENT, None, None, WARN, None, f"{reason}: {_SECOND}")
 
 
 def _pictures(facts: Mapping[str, Any]) -> list[Check]:
