@@ -6,9 +6,12 @@
 
 Each person begins from one picture (its own mask and appearance code) and is steered to every target. Steering aims
 within `--aim` degrees; a picture is accepted within `--tolerance`. The independent yaw is that of the generic head
-fitted to the landmarks that the detector finds in the finished picture (`vec2face.data.landmarks`). Identity is the
-cosine to the person's vector by the embedder that steering watches; `--judge`, an embedder that took no part, compares
-each picture with the same person's at the target nearest to 0, and with the next person's.
+fitted to the landmarks that the detector finds in the finished picture (`vec2face.data.landmarks`). `--mesh` takes the
+points of another instrument, found in OUT/images by `mesh_landmarks.py` after a first run; then the head of
+`mesh_head.json` is fitted to them, and results say what it reads, and what the mean of both instruments is. Other
+estimators that took no part may be named by `--witness`. Identity is the cosine to the person's vector by the embedder
+that steering watches; `--judge`, an embedder that took no part, compares each picture with the same person's at the
+target nearest to 0, and with the next person's.
 
 Targets must lie in the range the estimator was validated in, unless `--range LOW HIGH` gives another. `--ask-times F`
 asks the estimator for F times each target; the landmarks are compared with the target all the same, to try a correction
@@ -34,6 +37,7 @@ from published_rule import run_published_rule
 from vec2face.checkpoints import digest, load_embedder, load_generator
 from vec2face.config.steering import SteeringOptions
 from vec2face.data.detection import FaceDetector, open_detector
+from vec2face.data.landmarks.head import measure_poses
 from vec2face.data.landmarks.measure import measure_face
 from vec2face.errors import InputError
 from vec2face.evaluation.sheets import SheetRow, draw_sheet, save_sheet
@@ -53,6 +57,7 @@ from vec2face_cli.progress import TerminalProgress
 
 ATTRIBUTE = "yaw"
 SHEET_PEOPLE = 12
+MESH_HEAD = Path(__file__).with_name("mesh_head.json")
 
 
 def read_arguments() -> argparse.Namespace:
@@ -64,6 +69,8 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--embedder")
     parser.add_argument("--estimator", action="append", default=[])
     parser.add_argument("--detector", type=Path)
+    parser.add_argument("--mesh", type=Path)
+    parser.add_argument("--witness", action="append", default=[])
     parser.add_argument("--judge")
     parser.add_argument("--range", type=float, nargs=2, metavar=("LOW", "HIGH"))
     parser.add_argument("--ask-times", type=float, default=1.0)
@@ -136,8 +143,10 @@ class Samples:
         return self._out / "images" / f"{name}.png"
 
 
-def independent_yaws(samples: Samples, detector: FaceDetector, stored: Path, progress: TerminalProgress) -> None:
-    """Put the yaw by landmarks into every row; those in the file `stored` are not measured again."""
+def landmark_yaws(
+    samples: Samples, detector: FaceDetector, stored: Path, progress: TerminalProgress
+) -> dict[int, float | None]:
+    """Return the yaw by landmarks of every sample; those in the file `stored` are not measured again."""
     lines = stored.read_text().splitlines() if stored.is_file() else []
     found: dict[int, float | None] = dict(map(json.loads, lines))
     progress.begin("measuring", total=len(samples.rows), unit="pictures", done=len(found))
@@ -149,8 +158,35 @@ def independent_yaws(samples: Samples, detector: FaceDetector, stored: Path, pro
             found[index] = None if face is None else face.pose.yaw
             stream.write(json.dumps([index, found[index]]) + "\n")
             progress.advance(1)
-    for index, row in samples.rows.items():
-        row["independent"] = found[index]
+    return found
+
+
+def mesh_yaws(samples: Samples, mesh: Path) -> dict[int, float | None]:
+    """Return the yaw of the mesh's rigid head, fitted to the points that were found in every sample."""
+    stored = np.load(mesh)
+    places = {name: place for place, name in enumerate(stored["names"].tolist())}
+    if missing := [index for index in samples.rows if f"{index:06d}.png" not in places]:
+        raise InputError(f"{mesh} lacks {len(missing)} of the pictures; run mesh_landmarks.py again.")
+    head = np.array(json.loads(MESH_HEAD.read_text())["head"])
+    points = stored["points"][[places[f"{index:06d}.png"] for index in samples.rows]].astype(np.float64)
+    seen = np.isfinite(points).all(axis=(1, 2))
+    yaws = iter(measure_poses(points[seen], head=head)[0][:, 0].tolist())
+    return {index: next(yaws) if found else None for index, found in zip(samples.rows, seen, strict=True)}
+
+
+def witness_yaws(samples: Samples, reference: str) -> dict[int, float | None]:
+    """Return what an estimator that took no part reads in every sample."""
+    (witness,) = open_estimators([ATTRIBUTE], references=[reference])
+    for network in witness.networks:
+        network.eval().requires_grad_(False)
+    with torch.inference_mode():
+        return {index: witness.estimate(from_pixels(samples.picture(index)[None])).item() for index in samples.rows}
+
+
+def both(first: dict[int, float | None], second: dict[int, float | None]) -> dict[int, float | None]:
+    """Return the mean of two instruments, where both saw a face."""
+    pairs = {index: (yaw, second[index]) for index, yaw in first.items()}
+    return {index: None if None in pair else float(np.mean(pair)) for index, pair in pairs.items()}
 
 
 def judged(samples: Samples, judge: FaceEmbedder, targets: list[float], people: int) -> dict[str, Any]:
@@ -169,6 +205,21 @@ def judged(samples: Samples, judge: FaceEmbedder, targets: list[float], people: 
     }
 
 
+def compared(readings: list[tuple[float | None, float]], tolerance: float) -> dict[str, float]:
+    """How an instrument's readings lie to the targets; a face that was not found is not within tolerance."""
+    seen = np.array([reading for reading in readings if reading[0] is not None], np.float64).reshape(-1, 2)
+    off = seen[:, 0] - seen[:, 1]
+    found = {
+        "within": float(np.sum(np.abs(off) <= tolerance) / len(readings)),
+        "mean_error": float(off.mean()),
+        "spread": float(off.std()),
+        "not_found": len(readings) - len(seen),
+    }
+    if len(set(seen[:, 1])) > 1:
+        found["slope"] = float(np.polyfit(seen[:, 1], seen[:, 0], 1)[0])
+    return found
+
+
 def summarise(rows: list[dict[str, Any]], tolerance: float) -> dict[str, Any]:
     """Shares within tolerance and means of some samples."""
     own = [abs(row["after"] - row["asked"]) <= tolerance for row in rows]
@@ -180,16 +231,8 @@ def summarise(rows: list[dict[str, Any]], tolerance: float) -> dict[str, Any]:
         "identity_lowest": float(np.min([row["identity"] for row in rows])),
         "passes": float(np.mean([row["passes"] for row in rows])),
     }
-    if "independent" in rows[0]:
-        seen = [(row["independent"], row["target"]) for row in rows if row["independent"] is not None]
-        off = np.array([yaw - target for yaw, target in seen])
-        found["within_by_landmarks"] = float(np.sum(np.abs(off) <= tolerance) / len(rows))
-        found |= {"landmarks_mean_error": float(off.mean()), "landmarks_absolute_error": float(np.abs(off).mean())}
-        if len({target for _, target in seen}) > 1:
-            found["landmarks_slope"] = float(np.polyfit([target for _, target in seen], [yaw for yaw, _ in seen], 1)[0])
-        else:
-            found["landmarks_spread"] = float(off.std())
-        found["faces_not_found"] = len(rows) - len(seen)
+    for name in rows[0]["seen"]:
+        found[name] = compared([(row["seen"][name], row["target"]) for row in rows], tolerance)
     return found
 
 
@@ -200,7 +243,7 @@ def draw(samples: Samples, targets: list[float], people: int, out: Path) -> None
         captions = ["start"]
         for index in indices:
             row = samples.rows[index]
-            landmarks = row.get("independent")
+            landmarks = row["seen"].get("landmarks")
             captions.append(f"{row['after']:.0f}" + ("" if landmarks is None else f" | {landmarks:.0f}"))
         pictures = [samples.picture(-1 - person), *(samples.picture(index) for index in indices)]
         rows.append(SheetRow(str(person), pictures, captions, split=1))
@@ -213,6 +256,8 @@ def main() -> None:
     asked = read_arguments()
     targets, people = list(asked.targets), asked.people
     detector = None if asked.detector is None else open_detector(asked.detector)
+    if asked.mesh is not None and detector is None:
+        raise InputError("--mesh is a second instrument; name the first with --detector.")
     judge = None if asked.judge is None else load_embedder(asked.judge)
     generator = load_generator(asked.weights).eval().requires_grad_(False)
     _, embedder = embedder_of_space(asked.embedder, generator.config.feature_space)
@@ -260,9 +305,17 @@ def main() -> None:
             person, column = divmod(sample.index, len(targets))
             samples.add(sample, person, targets[column], asked.ask_times * targets[column])
             progress.advance(1)
+        seen: dict[str, dict[int, float | None]] = {}
         if detector is not None:
             stored = asked.out / f"landmarks-{sha256_file(asked.detector)[:8]}.jsonl"
-            independent_yaws(samples, detector, stored, progress)
+            seen["landmarks"] = landmark_yaws(samples, detector, stored, progress)
+    if asked.mesh is not None:
+        seen["mesh"] = mesh_yaws(samples, asked.mesh)
+        seen["both"] = both(seen["landmarks"], seen["mesh"])
+    for reference in asked.witness:
+        seen[reference] = witness_yaws(samples, reference)
+    for index, row in samples.rows.items():
+        row["seen"] = {name: yaws[index] for name, yaws in seen.items()}
     rows = [samples.rows[index] for index in range(len(inputs))]
     left, right = ([row for row in rows if row["target"] * side > 0] for side in (1, -1))
     accepted = [row for row in rows if row["status"] == "converged"]

@@ -64,6 +64,7 @@ def load_benchmark(repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable
             raise RuntimeError("the benchmark cannot be imported")
         module = importlib.util.module_from_spec(spec)
         monkeypatch.setitem(sys.modules, spec.name, module)  # dataclasses look their module up
+        monkeypatch.syspath_prepend(repo_root / "benchmarks")  # scripts import each other
         spec.loader.exec_module(module)
         return module
 

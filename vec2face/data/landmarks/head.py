@@ -90,17 +90,19 @@ def aligned_landmarks(pose: HeadPose) -> np.ndarray:
     return (aligned - middle) @ np.array([[cosine, sine], [-sine, cosine]]) + middle
 
 
-def measure_poses(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Fit the generic head to landmarks, by least squares over rotation, scale and shift.
+def measure_poses(landmarks: np.ndarray, *, head: np.ndarray = FIVE_POINTS) -> tuple[np.ndarray, np.ndarray]:
+    """Fit a rigid head to landmarks, by least squares over rotation, scale and shift.
 
     The start is the best affine map, brought to the nearest scaled rotation; Gauss-Newton steps follow.
 
     Args:
-        landmarks: `(N, 5, 2)` pixels in any picture, in the order of `FIVE_POINTS`.
+        landmarks: `(N, P, 2)` pixels in any picture, in the order of the head's points.
+        head: `(P, 3)` points in the module's frame, of which the first two are the eyes' or their corners; the generic
+            head of five points by default.
 
     Returns:
         float64 `(N, 3)` yaw, pitch, roll in degrees, and `(N,)` root mean square distance of the fitted points from the
-        landmarks, as a share of the fitted distance between the eyes seen from the front.
+        landmarks, as a share of the fitted distance between the head's first two points seen from the front.
 
     Raises:
         InputError: landmarks of a face coincide or are not finite.
@@ -111,12 +113,12 @@ def measure_poses(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if not (np.isfinite(size).all() and (size > 0).all()):
         raise InputError("the facial landmarks coincide or are not finite; they have no pose.")
     seen = centred / size[:, None, None]
-    head = FIVE_POINTS - FIVE_POINTS.mean(axis=0)
-    rotation, scale = _start(seen, head)
+    rigid = head - head.mean(axis=0)
+    rotation, scale = _start(seen, rigid)
     for _ in range(_ITERATIONS):
-        rotation, scale = _step(seen, head, rotation, scale)
-    off = seen - scale[:, None, None] * np.einsum("nij,pj->npi", rotation[:, :2], head)
-    eyes = scale * np.linalg.norm(FIVE_POINTS[1] - FIVE_POINTS[0])
+        rotation, scale = _step(seen, rigid, rotation, scale)
+    off = seen - scale[:, None, None] * np.einsum("nij,pj->npi", rotation[:, :2], rigid)
+    eyes = scale * np.linalg.norm(head[1] - head[0])
     return angles(rotation), np.sqrt(np.square(off).sum(axis=2).mean(axis=1)) / eyes
 
 

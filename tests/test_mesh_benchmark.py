@@ -1,0 +1,86 @@
+"""The second instrument for poses: a rigid head comes back from its projections, and readings are counted."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from vec2face.data.landmarks.head import measure_poses, rotations
+from vec2face.errors import InputError
+
+# Three pairs, the picture's left first, eyes before mouth, and a middle line with the nose first.
+HEAD = np.array(
+    [
+        [-45, 0, 0], [45, 0, 0], [-20, 10, -8], [20, 10, -8], [-28, 65, 5], [28, 65, 5],
+        [0, 40, -30], [0, -30, -5], [0, 5, -15], [0, 60, -12],
+    ],
+    np.float64,
+)  # fmt: skip
+MIRRORED = np.array([1, 0, 3, 2, 5, 4, 6, 7, 8, 9])
+
+
+def photographs(count: int, noise: float) -> tuple[np.ndarray, np.ndarray]:
+    """Points `(N, 10, 2)` of the head in random poses, and their yaw."""
+    random = np.random.default_rng(0)
+    yaw, pitch, roll = random.uniform(-45, 45, count), random.normal(0, 8, count), random.normal(0, 4, count)
+    turned = np.einsum("nij,pj->npi", rotations(yaw, pitch - np.median(pitch), roll), HEAD)[..., :2]
+    return 0.5 * turned + 56 + random.normal(0, noise, turned.shape), yaw
+
+
+@pytest.fixture
+def mesh_head(load_benchmark: Callable[[str], ModuleType]) -> ModuleType:
+    return load_benchmark("mesh_head")
+
+
+def test_the_head_comes_back_from_its_projections(mesh_head: ModuleType) -> None:
+    points, yaw = photographs(200, noise=0)
+    head, kept = mesh_head.make_head(points, MIRRORED)
+    assert len(kept) == 200
+    np.testing.assert_allclose(head, HEAD - HEAD.mean(axis=0), atol=0.1)
+    poses, misfit = measure_poses(points, head=head)
+    np.testing.assert_allclose(poses[:, 0], yaw, atol=0.1)
+    assert misfit.max() < 1e-3
+
+
+def test_a_head_of_noisy_photographs_measures_yaw_in_degrees(mesh_head: ModuleType) -> None:
+    points, yaw = photographs(300, noise=0.5)
+    head, _ = mesh_head.make_head(points, MIRRORED)
+    found = measure_poses(points, head=head)[0][:, 0]
+    assert np.polyfit(yaw, found, 1)[0] == pytest.approx(1, abs=0.03)
+    assert np.abs(found - yaw).mean() < 2
+
+
+def test_photographs_are_taken_evenly(mesh_head: ModuleType) -> None:
+    kept = mesh_head.evenly_over(np.array([0.0] * 30 + [20.0] * 3))
+    assert kept.tolist() == [*range(24), 30, 31, 32]
+
+
+def test_the_documented_head_is_symmetric_and_faces_the_viewer(load_benchmark: Callable[[str], ModuleType]) -> None:
+    head = np.array(json.loads(load_benchmark("steering_pose").MESH_HEAD.read_text())["head"])
+    assert head.shape == (50, 3)
+    mirrored = [place ^ 1 for place in range(36)] + list(range(36, 50))
+    np.testing.assert_allclose(head, head[mirrored] * (-1, 1, 1), atol=0.02)
+    assert head[36:38, 2].min() == head[:, 2].min()  # the tip of the nose, two points of the mesh
+    assert np.linalg.norm(head[1] - head[0]) == pytest.approx(90, abs=0.1)
+
+
+def test_two_instruments_are_brought_together(load_benchmark: Callable[[str], ModuleType]) -> None:
+    pose = load_benchmark("steering_pose")
+    mean = pose.both({0: 10.0, 1: None, 2: 4.0}, {0: 14.0, 1: 3.0, 2: None})
+    assert mean == {0: 12.0, 1: None, 2: None}
+    facts = pose.compared([(12.0, 10.0), (None, 10.0), (-16.0, -10.0), (-8.0, -10.0)], 5)
+    assert facts == pytest.approx(
+        {"within": 0.5, "mean_error": -2 / 3, "spread": np.std([2, -6, 2]), "not_found": 1, "slope": 1.2}
+    )
+
+
+def test_points_of_other_pictures_are_refused(load_benchmark: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    pose = load_benchmark("steering_pose")
+    samples = pose.Samples(tmp_path / "out", {})
+    samples.rows = {0: {}, 7: {}}
+    np.savez(tmp_path / "mesh.npz", names=np.array(["000000.png"]), points=np.zeros((1, 50, 2)))
+    with pytest.raises(InputError, match="lacks 1 of the pictures"):
+        pose.mesh_yaws(samples, tmp_path / "mesh.npz")
