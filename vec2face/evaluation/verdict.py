@@ -165,7 +165,7 @@ def settle(facts: Mapping[str, Any]) -> tuple[str, list[Check]]:
         )
         checks.append(Check(INDEPENDENT, None, None, WARN, None, reason))
     checks += _pictures(facts)
-    checks += [_leaks(leak) for leak in facts.get("leakage", [])]
+    checks += [_leaks(leak, own="rejects" in dataset) for leak in facts.get("leakage", [])]
     order = (PASS, WARN, FAIL)
     return order[max(order.index(check.status) for check in checks)], checks
 
@@ -178,15 +178,29 @@ def _pictures(facts: Mapping[str, Any]) -> list[Check]:
     return found
 
 
-def _leaks(leak: Mapping[str, Any]) -> Check:
-    """Settle whether people are real: as many likenesses as real strangers show is a warning, for chance does that."""
+def _leaks(leak: Mapping[str, Any], *, own: bool) -> Check:
+    """Settle whether people are real: as many likenesses as real strangers show is a warning, for chance does that.
+
+    Args:
+        own: whether the set is a dataset of this toolkit, from which identities can be dropped.
+    """
     name = f"identities that resemble people of {leak['reference']}"
     value, images, strangers = leak["leaked_share"], leak["images_share"], leak["strangers_images_share"]
+    embedder = leak["embedder"] and leak["embedder"]["name"]
+    if leak["leaked"] is None:
+        missing = (
+            f"not measured: {leak['no_limit']}; give a larger reference, or strangers from another set (--strangers)"
+        )
+        return Check(name, None, 0.0, WARN, embedder, missing, False)
+    remedy = (
+        "--drop-leaks leaves the identities out"
+        if own
+        else "look at those whom the findings name, and leave them out where the set is made"
+    )
     reason = (
         f"{images:.2%} of the images reach the limit, as {strangers:.2%} of real people's do who are somebody else; "
-        "--drop-leaks leaves the identities out"
+        f"{remedy}"
     )
-    embedder = leak["embedder"] and leak["embedder"]["name"]
     if not leak["leaked"]:
         return Check(name, value, 0.0, PASS, embedder, "none is good", False)
     # Twice the standard deviation of a share of so many images, so that chance alone rarely fails a dataset.
