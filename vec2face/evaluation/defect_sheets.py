@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from vec2face.evaluation.face_sets import AuditedSet
 from vec2face.evaluation.findings import MIXED_IDENTITY, NEAR_DUPLICATE, OUTLIER, POOR, WRONG_LABEL, Finding
 from vec2face.evaluation.inspection import Inspection
-from vec2face.evaluation.leakage import CENTRES, Comparison
+from vec2face.evaluation.leakage_found import CENTRES, Leakage
 from vec2face.evaluation.plots import plot_nearest
 from vec2face.evaluation.references import RealFaces
 from vec2face.evaluation.row_cache import decode_face
 from vec2face.evaluation.sheets import SheetRow, draw_sheet, save_sheet
 
 ROWS, COLUMNS = 8, 6
+PAIRS = 4  # of each comparison with real faces
 CAPTION_LENGTH = 18
 
 Pixels = NDArray[np.uint8]
@@ -54,14 +55,10 @@ def draw_inspection(source: AuditedSet, inspection: Inspection) -> list[dict[str
             "else. Right of the line it counts as a likeness."
         )
         figures.append({"file": plot.name, "kind": "scores", "title": f"Nearest real face, {name}", "caption": caption})
-        if real.pictures is not None:
-            path = source.report_folder / f"leaks-{number}.jpg"
-            title = f"Closest to {name}"
-            _draw_leaks(path, title, source, inspection, first, leak.comparisons[-1], real)
-            caption = (
-                "Left the dataset, right the real person whom it is closest to, whether or not it counts as a likeness."
-            )
-            figures.append({"file": path.name, "kind": "leaks", "title": title, "caption": caption})
+        path = source.report_folder / f"leaks-{number}.jpg"
+        title = f"Closest to {name}"
+        shown = _draw_leaks(path, title, source, inspection, leak, real)
+        figures.append({"file": path.name, "kind": "leaks", "title": title, "caption": shown})
     return figures
 
 
@@ -101,31 +98,49 @@ def _row(source: AuditedSet, inspection: Inspection, finding: Finding) -> SheetR
 
 
 def _draw_leaks(
-    path: Path,
-    title: str,
-    source: AuditedSet,
-    inspection: Inspection,
-    by_image: Comparison,
-    by_centre: Comparison,
-    real: RealFaces,
-) -> None:
+    path: Path, title: str, source: AuditedSet, inspection: Inspection, leak: Leakage, real: RealFaces
+) -> str:
+    """Draw the closest pairs of each comparison, and return what the sheet shows; the real side where it is here."""
     measurement = inspection.measurement
     rows = []
-    for comparison in (by_image, by_centre):
-        for pair in comparison.matches.closest[: ROWS // 2]:
-            identity = int(comparison.identities[pair.query])
+    for comparison in leak.comparisons:
+        for pair in comparison.matches.closest[:PAIRS]:
+            identity, row = int(comparison.identities[pair.query]), int(comparison.rows[pair.reference])
             person = int(np.searchsorted(measurement.people.identities, identity))
             own = np.arange(measurement.people.starts[person], measurement.people.starts[person + 1])
             first = own if comparison.kind == CENTRES else np.array([pair.query, *own[own != pair.query]])
             left = _pictures(source, measurement.embedded.rows[first[: COLUMNS // 2]].tolist())
-            right = _pictures(real.pictures, _same_person(real, int(comparison.rows[pair.reference])))
-            mark = "a likeness" if pair.cosine >= comparison.threshold else "below the limit"
-            rows.append(
-                SheetRow(
-                    f"{comparison.kind}\n{identity}\ncosine {pair.cosine:.2f}\n{mark}", left + right, split=len(left)
-                )
+            beside = [] if real.pictures is None else _same_person(real, row)
+            right = _pictures(real.pictures, beside)
+            if beside:
+                captions = [*[""] * len(left), *(_short(real.faces.keys[one]) for one in beside)]
+            else:
+                captions = [_short(real.faces.keys[row]), *[""] * (len(left) - 1)]
+            label = (
+                f"{comparison.kind}\n{identity}\ncosine {pair.cosine:.2f}\n{_mark(pair.cosine, comparison.threshold)}"
             )
-    save_sheet(draw_sheet(rows, title=title, note="left: the dataset; right: the real person"), path)
+            rows.append(SheetRow(label, left + right, captions, split=len(left) if right else 0))
+    note = "left: the dataset; right: the real person"
+    shown = "Left the dataset, right the real person whom it is closest to, whether or not it counts as a likeness."
+    if real.pictures is None:
+        note = "the dataset; under it the real face that it is closest to, whose picture is elsewhere"
+        shown = (
+            "The dataset's side of the closest pairs, whether or not they count as likenesses. Under each stands the "
+            "name of the real face; its picture is not here."
+        )
+    save_sheet(draw_sheet(rows, title=title, note=note), path)
+    return shown
+
+
+def _mark(cosine: float, limit: float | None) -> str:
+    if limit is None:
+        return "no limit"
+    return "a likeness" if cosine >= limit else "below the limit"
+
+
+def _short(key: str) -> str:
+    """The end of a long name: folders stand before what tells images apart."""
+    return key if len(key) <= CAPTION_LENGTH else f"...{key[3 - CAPTION_LENGTH :]}"
 
 
 def _same_person(real: RealFaces, row: int) -> list[int]:
