@@ -104,11 +104,13 @@ def test_likenesses_that_could_not_be_told_do_not_pass():
 def test_what_is_advised_applies_to_the_set():
     given = facts() | {"leakage": [leak(leaked=2, images_share=0.01, strangers=0.01)]}
     reasons = {}
-    for name, dataset in (("own", given["dataset"]), ("foreign", {"images": 1000})):
+    sets = {"own": given["dataset"], "imported": {"origin": {"command": "import"}}, "foreign": {"origin": None}}
+    for name, dataset in sets.items():
         (check,) = [one for one in settle(given | {"dataset": dataset})[1] if "photos" in one.name]
         reasons[name] = check.reason
     assert "--drop-leaks" in reasons["own"]
-    assert "--drop-leaks" not in reasons["foreign"]
+    assert not [name for name in ("imported", "foreign") if "--drop-leaks" in reasons[name]]
+    assert "vec2face subset --where" in reasons["imported"]
     assert "leave them out where the set is made" in reasons["foreign"]
 
 

@@ -165,7 +165,7 @@ def settle(facts: Mapping[str, Any]) -> tuple[str, list[Check]]:
         )
         checks.append(Check(INDEPENDENT, None, None, WARN, None, reason))
     checks += _pictures(facts)
-    checks += [_leaks(leak, own="rejects" in dataset) for leak in facts.get("leakage", [])]
+    checks += [_leaks(leak, dataset) for leak in facts.get("leakage", [])]
     order = (PASS, WARN, FAIL)
     return order[max(order.index(check.status) for check in checks)], checks
 
@@ -178,12 +178,8 @@ def _pictures(facts: Mapping[str, Any]) -> list[Check]:
     return found
 
 
-def _leaks(leak: Mapping[str, Any], *, own: bool) -> Check:
-    """Settle whether people are real: as many likenesses as real strangers show is a warning, for chance does that.
-
-    Args:
-        own: whether the set is a dataset of this toolkit, from which identities can be dropped.
-    """
+def _leaks(leak: Mapping[str, Any], dataset: Mapping[str, Any]) -> Check:
+    """Settle whether people are real: as many likenesses as real strangers show is a warning, for chance does that."""
     name = f"identities that resemble people of {leak['reference']}"
     value, images, strangers = leak["leaked_share"], leak["images_share"], leak["strangers_images_share"]
     embedder = leak["embedder"] and leak["embedder"]["name"]
@@ -192,14 +188,9 @@ def _leaks(leak: Mapping[str, Any], *, own: bool) -> Check:
             f"not measured: {leak['no_limit']}; give a larger reference, or strangers from another set (--strangers)"
         )
         return Check(name, None, 0.0, WARN, embedder, missing, False)
-    remedy = (
-        "--drop-leaks leaves the identities out"
-        if own
-        else "look at those whom the findings name, and leave them out where the set is made"
-    )
     reason = (
         f"{images:.2%} of the images reach the limit, as {strangers:.2%} of real people's do who are somebody else; "
-        f"{remedy}"
+        f"{_remedy(dataset)}"
     )
     if not leak["leaked"]:
         return Check(name, value, 0.0, PASS, embedder, "none is good", False)
@@ -207,6 +198,15 @@ def _leaks(leak: Mapping[str, Any], *, own: bool) -> Check:
     count = leak["comparisons"][0]["queries"]
     bearable = strangers + 2 * (max(strangers, 1 / count) / count) ** 0.5
     return Check(name, value, 0.0, WARN if images <= bearable else FAIL, embedder, reason, False)
+
+
+def _remedy(dataset: Mapping[str, Any]) -> str:
+    """What leaves likenesses out of such a set."""
+    if "rejects" in dataset:
+        return "--drop-leaks leaves the identities out"
+    if dataset.get("origin") is not None:
+        return '`vec2face subset --where "identity not in [...]"` leaves out the identities that the findings name'
+    return "the findings name the identities; leave them out where the set is made"
 
 
 def _check(limit: Limit, value: float | None, embedder: str | None) -> Check:
