@@ -12,6 +12,7 @@ from vec2face.data.exclusions import read_exclusions
 from vec2face.errors import ContractError, InputError
 from vec2face.evaluation.audit import audit, check_real_faces
 from vec2face.evaluation.face_sets import open_faces
+from vec2face.evaluation.sheets import draw_sheet
 from vec2face.evaluation.stored_faces import store_faces
 from vec2face.fileio.images import encode_image
 from vec2face.fileio.tar import read_tar
@@ -124,7 +125,20 @@ class Stages(SilentProgress):
         self.seen.append(stage)
 
 
-def test_a_small_reference_is_told_not_to_be_enough_and_may_borrow_strangers(world, build_dataset, real):
+@pytest.fixture
+def drawn(monkeypatch):
+    """Title -> rows of each sheet of defects that is drawn."""
+    sheets = {}
+
+    def draw(rows, *, title, note):
+        sheets[title] = rows
+        return draw_sheet(rows, title=title, note=note)
+
+    monkeypatch.setattr("vec2face.evaluation.defect_sheets.draw_sheet", draw)
+    return sheets
+
+
+def test_a_small_reference_is_told_not_to_be_enough_and_may_borrow_strangers(world, build_dataset, real, drawn):
     dataset = build_dataset(world / "data", identities=6, images=4)
     shown = unpack(dataset, world / "shown") / "0000004"
     small = world / "small" / "somebody"
@@ -136,6 +150,9 @@ def test_a_small_reference_is_told_not_to_be_enough_and_may_borrow_strangers(wor
     (leakage,) = facts["leakage"]
     assert (leakage["leaked"], leakage["comparisons"][0]["threshold"]) == (None, None)
     assert leakage["comparisons"][0]["closest"][0]["identity"] == 4
+    rows = [row.label.split("\n") for row in drawn["Closest to small"]]
+    assert {row[0] for row in rows} == {"image to image", "image to centre", "centre to centre"}
+    assert {row[-1] for row in rows} == {"no limit"}
     (check,) = [one for one in facts["checks"] if one["name"] == "identities that resemble people of small"]
     assert (check["status"], check["value"]) == ("warn", None)
     assert check["reason"].startswith("not measured: a limit needs 1,000 comparisons of different people")
@@ -192,7 +209,7 @@ def test_leaks_are_dropped_only_where_there_are_some_to_look_for(world, build_da
 
 
 def test_stored_vectors_are_compared_by_the_embedder_that_made_them(
-    world, build_dataset, real, pattern_embedders, monkeypatch
+    world, build_dataset, real, pattern_embedders, monkeypatch, drawn
 ):
     digests = {"pattern": "0" * 64, "pattern-generator": "0" * 64, "mixed": "2" * 64}
     monkeypatch.setattr("vec2face.evaluation.audit.digest", lambda ref, *, kind: digests[ref])
@@ -217,6 +234,7 @@ def test_stored_vectors_are_compared_by_the_embedder_that_made_them(
     assert facts["leakage"][0]["comparisons"][0]["nearest"] != facts["leakage"][1]["comparisons"][0]["nearest"]
     # The pictures are elsewhere; the dataset's side is shown with the names.
     assert {"leaks-1.jpg", "leaks-2.jpg"} <= {figure["file"] for figure in facts["figures"]}
+    assert all(row.captions[0].startswith("real-") and not row.split for row in drawn["Closest to by mixed"])
     captions = [figure["caption"] for figure in facts["figures"] if figure["kind"] == "leaks"]
     assert all("its picture is not here" in caption for caption in captions)
     stages = Stages()
