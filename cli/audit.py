@@ -55,6 +55,11 @@ DEFAULTS = AuditOptions()
     show_default=True,
     help="Share of pairs of real strangers that reach the limit of a leak.",
 )
+@click.option(
+    "--strangers",
+    metavar="REAL",
+    help="Real faces whose pairs set that limit, such as --against takes; for a reference of few people.",
+)
 @click.option("--drop-leaks", is_flag=True, help="Exclude identities that show real people from the dataset.")
 @click.option("--reference", type=FILE, help="Real faces to measure realism by: a pack, a folder or a .npy file.")
 @click.option("--attribute", "attributes", multiple=True, metavar="NAME", help="Measure this as well; repeatable.")
@@ -88,6 +93,7 @@ def audit(
     people: str,
     against: tuple[str, ...],
     leak_rate: float,
+    strangers: str | None,
     drop_leaks: bool,
     reference: Path | None,
     attributes: tuple[str, ...],
@@ -124,6 +130,7 @@ def audit(
             "people": people,
             "against": against,
             "leak_rate": leak_rate,
+            "strangers": strangers,
             "drop_leaks": drop_leaks,
             "reference": reference,
             "attributes": attributes,

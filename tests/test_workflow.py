@@ -10,7 +10,10 @@ import pytest
 from vec2face.config.audit import AuditOptions
 from vec2face.config.generation import GenerateRecipe
 from vec2face.config.model_card import ModelCard, TrainingData, write_model_card
-from vec2face.errors import CardError, InputError
+from vec2face.data.exclusions import exclude
+from vec2face.errors import CardError, ContractError, InputError
+from vec2face.evaluation.failures import read_failed
+from vec2face.evaluation.findings import LEAK
 from vec2face.generation.verify import verify
 from vec2face.identities.sources import PcaSource
 from vec2face.progress import SilentProgress
@@ -168,6 +171,48 @@ def test_a_repair_is_recorded_and_a_second_run_changes_nothing(repaired_faces, t
     assert again.generation.was_complete
     assert again.repair.rounds == summary.repair.rounds
     assert {path: path.read_bytes() for path in sorted((out / "shards").iterdir())} == before
+
+
+def test_a_repair_compares_with_the_real_faces_of_the_audit_before(tmp_path, recipe, options):
+    out, real = tmp_path / "faces", tmp_path / "real.npy"
+    make_dataset(recipe, out, workers=1, audit_options=options)
+    own = np.load(next((out / "report" / "cache").glob("*/vectors.npy")))
+    strangers = np.random.default_rng(0).standard_normal((40, own.shape[1])).astype(np.float32)
+    np.save(real, np.concatenate([strangers, own[:1]]))
+    audit_dataset(out, options.model_copy(update={"against": (str(real),), "leak_rate": 1e-3}))
+    reasons = {one["identity"]: one["reasons"] for one in read_failed(out / "report")["identities"]}
+    assert LEAK in reasons[0]
+    audit_dataset(out, options)  # an audit that compares with nobody does not forget whom another one compared with
+    repaired = make_dataset(recipe, out, workers=1, audit_options=options, repair_rounds=1)
+    assert LEAK in {reason for part in repaired.repair.rounds[0].replaced for reason in part.reasons}
+    assert repaired.audit.facts["leakage"][0]["reference"] == "real.npy"
+    assert repaired.audit.facts["settings"]["leak_rate"] == 1e-3
+    assert "## Real people" in repaired.audit.card.read_text()
+    assert repaired.repair.against == ("real.npy",)
+
+    real.unlink()
+    exclude(out, {1: LEAK})
+    audit_dataset(out, options)
+    before = (out / "dataset.json").read_bytes()
+    with pytest.raises(InputError, match=r"name them with --against \(those of .* cannot be used: .*real\.npy\)\.$"):
+        make_dataset(recipe, out, workers=1, audit_options=options, repair_rounds=2)
+    # Nothing is known of the real faces at all.
+    failed = json.loads((out / "report" / "failed_identities.json").read_text())
+    (out / "report" / "failed_identities.json").write_text(json.dumps({**failed, "real_faces": None}))
+    with pytest.raises(InputError, match=r"name them with --against\.$"):
+        make_dataset(recipe, out, workers=1, audit_options=options, repair_rounds=2)
+    assert (out / "dataset.json").read_bytes() == before
+
+
+def test_real_faces_that_cannot_be_compared_are_told_before_anything_is_rendered(tmp_path, recipe, options):
+    np.save(tmp_path / "real.npy", np.ones((5, 3), np.float32))
+    with pytest.raises(ContractError, match="width 3"):
+        make_dataset(
+            recipe,
+            tmp_path / "faces",
+            audit_options=options.model_copy(update={"against": (str(tmp_path / "real.npy"),)}),
+        )
+    assert not (tmp_path / "faces").exists()
 
 
 def test_a_repair_without_an_audit_is_refused_before_anything_is_made(tmp_path, recipe):

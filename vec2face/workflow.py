@@ -9,9 +9,11 @@ from vec2face.checkpoints import digest
 from vec2face.config.audit import AuditOptions
 from vec2face.config.generation import GenerateRecipe
 from vec2face.data.exclusions import FILE_NAME as EXCLUSIONS
-from vec2face.errors import InputError
+from vec2face.errors import InputError, Vec2FaceError
 from vec2face.evaluation.audit import audit as measure_dataset
-from vec2face.evaluation.failures import read_failed
+from vec2face.evaluation.audit import check_real_faces
+from vec2face.evaluation.failures import read_failed, read_real_faces
+from vec2face.evaluation.findings import LEAK
 from vec2face.evaluation.lineage import generator_lineage
 from vec2face.evaluation.verdict import INDEPENDENT
 from vec2face.fileio.location import Location
@@ -32,6 +34,11 @@ _MEASURED_ALONE = (
 _PERHAPS_ITS_OWN = (
     "Whether the embedder took part in making these faces is not known, so they cannot pass; another one "
     "(--second-embedder REF) settles that."
+)
+
+_NAME_THEM = (
+    "a likeness of a real person is to be replaced, and whoever takes its place must be compared with the real faces; "
+    "name them with --against"
 )
 
 
@@ -91,11 +98,13 @@ class RepairSummary:
         rounds: all rounds so far.
         failing: identities that still fail.
         most: the cap on rounds.
+        against: names of the real faces that everybody was compared with, whoever took somebody's place as well.
     """
 
     rounds: tuple[RepairRound, ...]
     failing: int
     most: int
+    against: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:
@@ -104,7 +113,8 @@ class RepairSummary:
         rounds = _counted(len(self.rounds), "round")
         done = f"Repair: {_counted(replaced, 'identity', 'identities')} replaced in {rounds}"
         if not self.failing:
-            return f"{done}; none fails now." if self.rounds else "Repair: no identity fails."
+            compared = f" (compared with {', '.join(self.against)}, too)" if self.against else ""
+            return f"{done}; none fails now{compared}." if self.rounds else f"Repair: no identity fails{compared}."
         left = f"{self.failing:,} still {'fails' if self.failing == 1 else 'fail'}"
         return f"{done}; {left} (the cap is {_counted(self.most, 'round')}; raise it with --repair-rounds)."
 
@@ -152,6 +162,7 @@ def make_dataset(
 
     With `repair_rounds`, identities that fail the audit are drawn again, rendered and audited until none fails, or as
     often as the dataset has been repaired so many times in all. A stopped repair, run again, ends with the same bytes.
+    Who takes a place is compared with the real faces of the options, or else with those of the audit before.
 
     Args:
         recipe: what to make.
@@ -169,7 +180,10 @@ def make_dataset(
 
     Raises:
         Vec2FaceError: see `prepare`, `generate` and `audit_dataset`. A generator without a model card is refused before
-            anything is rendered, and so is the repair of people from photographs.
+            anything is rendered, and so are real faces that cannot be compared, and the repair of people from
+            photographs.
+        InputError: a likeness of a real person is to be replaced, and the real faces are not named and not where they
+            were.
     """
     if repair_rounds is not None and not audit:
         raise InputError("a repair goes by the audit; leave the audit on.")
@@ -183,6 +197,7 @@ def make_dataset(
     if audit:
         # Before anything else: sampling identities may take long, too.
         generator_lineage(recipe.weights, sha256=digest(recipe.weights, kind="generator"), card=options.weights_card)
+        check_real_faces(options)
     plan, bank = prepare(recipe, out, progress=progress, renders_here=renders_here)
     source = None if repair_rounds is None else candidate_source(plan.recipe, plan.generator)
     chosen = workers or (1 if executor else default_workers(recipe.compute.device))
@@ -191,14 +206,20 @@ def make_dataset(
     )
     if not audit or not generation.finished:
         return DatasetSummary(generation, None)
+    if repair_rounds is not None:
+        options = _with_known_faces(out, options)
     while True:
         audited = audit_dataset(out, options, progress=progress)
         if source is None or repair_rounds is None:
             return DatasetSummary(generation, audited)
         failed = read_failed(local_folder(out) / "report")
         reasons = {entry["identity"]: entry["reasons"] for entry in failed["identities"]}
+        compared = tuple(one["reference"] for one in audited.facts["leakage"] if one["leaked"] is not None)
         if not reasons or len(plan.repairs) >= repair_rounds:
-            return DatasetSummary(generation, audited, RepairSummary(plan.repairs, len(reasons), repair_rounds))
+            repair = RepairSummary(plan.repairs, len(reasons), repair_rounds, compared)
+            return DatasetSummary(generation, audited, repair)
+        if not compared and any(LEAK in held for held in reasons.values()):
+            raise InputError(f"{_NAME_THEM}.")
         plan, bank = replace_identities(plan, out, bank=bank, source=source, failed=reasons, judges=failed["judges"])
         again = generate(plan, out, bank=bank, workers=chosen, progress=progress, executor=executor)
         generation = replace(
@@ -207,6 +228,31 @@ def make_dataset(
             rendered_shards=generation.rendered_shards + again.rendered_shards,
             seconds=generation.seconds + again.seconds,
         )
+
+
+def _with_known_faces(out: Location, options: AuditOptions) -> AuditOptions:
+    """Return options that compare with the real faces of the audit before, where none are named.
+
+    Raises:
+        InputError: somebody was found to be a likeness of faces that are not there any more.
+    """
+    report = local_folder(out) / "report"
+    known = read_real_faces(report)
+    if known is None:
+        return options
+    if options.against:
+        # What no option says is as it was, or other people would be told as likenesses than before.
+        kept = {"leak_rate": known.leak_rate, "strangers": known.strangers}
+        return options.model_copy(update={key: kept[key] for key in kept.keys() - options.model_fields_set})
+    again = known.options(options)
+    try:
+        check_real_faces(again)
+    except Vec2FaceError as error:
+        if any(LEAK in entry["reasons"] for entry in read_failed(report)["identities"]):
+            gone = str(error).removesuffix(".")
+            raise InputError(f"{_NAME_THEM} (those of the audit before cannot be used: {gone}).") from None
+        return options
+    return again
 
 
 def audit_dataset(

@@ -190,6 +190,9 @@ def full_facts(facts):
                 "leaked_share": 1 / 6,
                 "images_share": 0.02,
                 "strangers_images_share": 0.01,
+                "strangers": None,
+                "no_limit": None,
+                "people_with_several": 222,
                 "comparisons": [
                     {
                         "kind": "images",
@@ -199,6 +202,10 @@ def full_facts(facts):
                         "queries_reaching": 3,
                         "queries_share": 3 / 48,
                         "identities_reaching": 1,
+                        "strangers": {"images": 999, "images_share": 0.0123},
+                        "held_out": {"images": 111, "images_share": 0.0234},
+                        "same_person": {"compared": 777, "share": 0.3456},
+                        "nearest": {"q100": 0.7654},
                         "closest": [PAIR, {**PAIR, "person": ""}],
                     }
                 ],

@@ -313,6 +313,50 @@ def test_shares_that_cannot_be_corrected_are_withheld_with_the_reason(full_facts
         assert "61.2 %" in text
 
 
+def unlimited(facts):
+    """The same facts where the strangers are too few for a limit."""
+    (leak,) = facts["leakage"]
+    (part,) = leak["comparisons"]
+    nothing = ("leaked", "leaked_share", "images_share", "strangers_images_share")
+    leak |= {"no_limit": "the reference is too small", **dict.fromkeys(nothing)}
+    part |= dict.fromkeys(("threshold", "rate", "queries_reaching", "queries_share", "identities_reaching"))
+    for side in ("strangers", "held_out"):
+        part[side] |= {"images_share": None}
+    part["same_person"] |= {"share": None}
+    return facts
+
+
+def test_likenesses_stand_beside_what_strangers_and_the_same_people_reach(full_facts, folder):
+    for document in (card_of, report_of):
+        text = document(full_facts, folder)
+        for words in ("1.23 %", "2.34 %", "34.56 %", "222 people", "0.654"):
+            assert words in text, words
+    (leak,) = full_facts["leakage"]
+    leak["people_with_several"] = 0
+    leak["comparisons"][0]["same_person"] = {"compared": 0, "share": None}
+    for document in (card_of, report_of):
+        assert "How many real people would be found is unknown" in document(full_facts, folder)
+
+
+def test_without_a_limit_no_likeness_is_denied(full_facts, folder):
+    for document in (card_of, report_of):
+        text = document(unlimited(full_facts), folder)
+        assert "was not measured" in text
+        assert "the reference is too small" in text
+        assert "0 of 6 identities" not in text
+        assert "Real people would be found" not in text
+
+
+def test_all_pairs_that_were_listed_can_be_read_in_the_report(full_facts, folder):
+    part = full_facts["leakage"][0]["comparisons"][0]
+    part["closest"] = [{**part["closest"][0], "identity": 1000 + n, "reference": f"real <{n}>"} for n in range(16)]
+    text = report_of(full_facts, folder)
+    listed = text[text.index("The closest pairs") :]
+    assert all(f"real &lt;{n}&gt;</td>" in listed for n in range(16))
+    assert listed.count(", a likeness") == 16
+    assert not re.search(r"<(details|summary)[^>]*open", text)
+
+
 def test_sections_stand_where_there_are_facts_for_them(facts, full_facts, folder):
     short, full = report_of(facts, folder), report_of(full_facts, folder)
     for section in ("findings", "leakage", "pictures", "groups", "realism"):

@@ -11,7 +11,7 @@ from vec2face.config.audit import AuditOptions
 from vec2face.config.model_card import ModelCard, TrainingData, write_model_card
 from vec2face.data.exclusions import read_exclusions
 from vec2face.errors import ContractError, InputError
-from vec2face.evaluation.audit import audit
+from vec2face.evaluation.audit import audit, check_real_faces
 from vec2face.evaluation.face_sets import open_faces
 from vec2face.evaluation.realism_section import FLATTERED
 from vec2face.evaluation.sheets import DEFECTS, LEAKS, SHEET_KINDS, draw_sheet
@@ -181,6 +181,89 @@ def test_realism_is_measured_by_an_embedder_that_took_no_part(world, build_datas
     assert facts["realism"]["frechet"]["faces"]["mean"] > facts["realism"]["frechet"]["real"]["mean"]
 
 
+class Stages(SilentProgress):
+    def __init__(self):
+        self.seen = []
+
+    def begin(self, stage, *, total, unit, done=0):
+        self.seen.append(stage)
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Title -> rows of each sheet of defects that is drawn."""
+    sheets = {}
+
+    def draw(rows, *, title, note):
+        sheets[title] = rows
+        return draw_sheet(rows, title=title, note=note)
+
+    monkeypatch.setattr("vec2face.evaluation.defect_sheets.draw_sheet", draw)
+    return sheets
+
+
+def test_a_small_reference_is_told_not_to_be_enough_and_may_borrow_strangers(world, build_dataset, real, drawn):
+    dataset = build_dataset(world / "data", identities=6, images=4)
+    shown = unpack(dataset, world / "shown") / "0000004"
+    small = world / "small" / "somebody"
+    small.mkdir(parents=True)
+    for name in ("0001.jpg", "0002.jpg"):
+        (small / name).write_bytes((shown / name).read_bytes())
+    options = AuditOptions(embedder="pattern", against=(str(world / "small"),))
+    facts = audit(dataset, options)
+    (leakage,) = facts["leakage"]
+    assert (leakage["leaked"], leakage["comparisons"][0]["threshold"]) == (None, None)
+    assert leakage["comparisons"][0]["closest"][0]["identity"] == 4
+    rows = [row.label.split("\n") for row in drawn["Closest to small"]]
+    assert {row[0] for row in rows} == {"image to image", "image to centre", "centre to centre"}
+    assert {row[-1] for row in rows} == {"no limit"}
+    (check,) = [one for one in facts["checks"] if one["name"] == "identities that resemble people of small"]
+    assert (check["status"], check["value"]) == ("warn", None)
+    assert check["reason"].startswith("not measured: a limit needs 1,000 comparisons of different people")
+    for write, path in ((write_card, world / "card.md"), (write_report, dataset / "report" / "report.html")):
+        write(facts, path)
+        assert "a limit needs 1,000 comparisons of different people" in path.read_text()
+    drop = options.model_copy(update={"drop_leaks": True})
+    with pytest.raises(InputError, match=r"nobody can be dropped: a limit needs .* give a larger reference"):
+        audit(dataset, drop)
+    assert read_exclusions(dataset) == {}
+    borrowed = audit(dataset, drop.model_copy(update={"strangers": str(real), "leak_rate": 1e-3}))
+    (leakage,) = borrowed["leakage"]
+    assert (leakage["no_limit"], leakage["strangers"]) == (None, "real")
+    assert leakage["comparisons"][0]["strangers"]["images"] == 60
+    assert 4 in read_exclusions(dataset)
+    with pytest.raises(InputError, match="name those with --against, too"):
+        audit(dataset, AuditOptions(embedder="pattern", strangers=str(real)))
+
+
+def test_what_stored_embeddings_show_to_be_wrong_is_told_before_anything_is_embedded(world, build_dataset):
+    dataset = build_dataset(world / "data", identities=2, images=2)
+    vectors = np.random.default_rng(0).standard_normal((40, 48)).astype(np.float32)
+    broken, empty, one_sided = vectors.copy(), vectors.copy(), np.stack([vectors, vectors], axis=1)
+    broken[3, 5], empty[4], one_sided[5, 0] = np.nan, 0, 0
+    cases = {
+        "width": (vectors[:, :40], "width 40, but those of pattern-48 have 48"),
+        "nan": (broken, "NaN or infinity in 1 of 40 rows"),
+        "zeros": (empty, "row 4 is all zeros"),
+        "plain": (one_sided, "row 5 is all zeros, or not finite"),
+        "whole": (np.ones((40, 48), np.int64), "embeddings are floating numbers"),
+        "few": (vectors[:5], "nobody can be dropped: a limit needs"),
+    }
+    for name, (array, words) in cases.items():
+        np.save(world / f"{name}.npy", array)
+        stages = Stages()
+        options = AuditOptions(embedder="pattern", against=(str(world / f"{name}.npy"),), drop_leaks=True)
+        with pytest.raises((InputError, ContractError), match=words):
+            audit(dataset, options, progress=stages)
+        assert stages.seen == [], name
+        with pytest.raises((InputError, ContractError), match=words):
+            check_real_faces(options)
+    (world / "torn.npy").write_bytes((world / "few.npy").read_bytes()[:100])
+    with pytest.raises(InputError, match=r"not a readable \.npy"):
+        check_real_faces(AuditOptions(embedder="pattern", against=(str(world / "torn.npy"),)))
+    assert not (dataset / "report").exists()
+
+
 def test_leaks_are_dropped_only_where_there_are_some_to_look_for(world, build_dataset, real):
     dataset = build_dataset(world / "data", identities=2, images=2)
     with pytest.raises(InputError, match="named by --against"):
@@ -190,7 +273,7 @@ def test_leaks_are_dropped_only_where_there_are_some_to_look_for(world, build_da
 
 
 def test_stored_vectors_are_compared_by_the_embedder_that_made_them(
-    world, build_dataset, real, pattern_embedders, monkeypatch
+    world, build_dataset, real, pattern_embedders, monkeypatch, drawn
 ):
     digests = {"pattern": "0" * 64, "pattern-generator": "0" * 64, "mixed": "2" * 64}
     monkeypatch.setattr("vec2face.evaluation.audit.digest", lambda ref, *, kind: digests[ref])
@@ -213,5 +296,12 @@ def test_stored_vectors_are_compared_by_the_embedder_that_made_them(
     checks = {one["name"]: one["embedder"] for one in facts["checks"] if "resemble" in one["name"]}
     assert checks["identities that resemble people of by mixed"] == "mixed-36"
     assert facts["leakage"][0]["comparisons"][0]["nearest"] != facts["leakage"][1]["comparisons"][0]["nearest"]
+    # The pictures are elsewhere; the dataset's side is shown with the names.
+    assert {"leaks-1.jpg", "leaks-2.jpg"} <= {figure["file"] for figure in facts["figures"]}
+    assert all(row.captions[0].startswith("real-") and not row.split for row in drawn["Closest to by mixed"])
+    captions = [figure["caption"] for figure in facts["figures"] if figure["kind"] == "leaks"]
+    assert all("its picture is not here" in caption for caption in captions)
+    stages = Stages()
     with pytest.raises(ContractError, match="holds vectors of mixed-36"):
-        audit(dataset, options.model_copy(update={"second_embedder": None}))
+        audit(dataset, options.model_copy(update={"second_embedder": None}), progress=stages)
+    assert stages.seen == []

@@ -1,5 +1,6 @@
 """Leaks are found against thresholds that strangers of the reference set, and stand beside what strangers reach."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,8 @@ import pytest
 
 from vec2face.config.audit import AuditOptions
 from vec2face.evaluation.embeddings import EmbeddedImages
-from vec2face.evaluation.leakage import CENTRES, IMAGE_TO_CENTRE, IMAGES, measure_leakage
+from vec2face.evaluation.leakage import measure_leakage
+from vec2face.evaluation.leakage_found import CENTRES, IMAGE_TO_CENTRE, IMAGES
 from vec2face.evaluation.leakage_sides import owners_of
 from vec2face.evaluation.measure import measure
 from vec2face.evaluation.stored_faces import UNKNOWN, StoredFaces
@@ -65,7 +67,14 @@ def test_a_copied_face_is_found_by_the_image_and_a_copied_person_by_the_centre_t
     assert IMAGES in found.leaked[103]
     assert found.leaked[111] == [IMAGES, IMAGE_TO_CENTRE, CENTRES]
     first = found.comparisons[0]
-    assert (first.closest_of(103).query, first.closest_of(103).reference) == (15, 9)
+    assert (first.closest_leaks[103].query, first.closest_leaks[103].reference) == (15, 9)
+    for one in found.comparisons:
+        assert list(one.closest_leaks) == one.leaked.tolist()
+        for identity, pair in one.closest_leaks.items():
+            own = np.flatnonzero((one.identities == identity) & one.matches.matched)
+            assert pair.cosine == one.matches.cosine[own].max()
+            assert pair.query in own
+            assert pair.reference == one.matches.best[pair.query]
     assert first.facts()["queries_reaching"] >= 6
     assert first.facts()["references"] == 320
 
@@ -113,3 +122,87 @@ def test_named_people_give_the_threshold_where_some_images_have_no_name(dataset)
     assert first.strangers.pairs == 240 * 236
     assert first.baseline.pairs == 240 * 316
     assert first.facts()["references"] == 320
+
+
+def few(reference, people):
+    rows = np.flatnonzero(reference.people < people)
+    return replace(
+        reference,
+        name="few",
+        plain=reference.plain[rows],
+        both=reference.both[rows],
+        people=reference.people[rows],
+        keys=tuple(reference.keys[row] for row in rows),
+        names=reference.names[:people],
+    )
+
+
+@pytest.mark.parametrize("people", [1, 4])
+@pytest.mark.parametrize("named", [True, False])
+def test_a_small_reference_has_no_limit_and_says_what_is_closest(dataset, people, named):
+    vectors, labels = dataset
+    reference = few(faces_of(np.random.default_rng(2), 80, 4), people)
+    if not named:
+        reference = replace(reference, people=np.full(len(reference), UNKNOWN), names=())
+    vectors[15:20] = reference.plain[[0, 1, 2, 3, 0]]
+    found = run(vectors, labels, reference)
+    assert found.leaked == {}
+    assert found.expected_share is None
+    assert "a limit needs 1,000 comparisons of different people" in found.no_limit
+    for one in found.comparisons:
+        facts = one.facts()
+        assert json.loads(json.dumps(facts, allow_nan=False)) == facts
+        for key in ("threshold", "rate", "pairs_reaching", "queries_reaching", "queries_share", "identities_reaching"):
+            assert facts[key] is None, key
+        assert facts["strangers"]["images_share"] is None
+        assert facts["same_person"]["share"] is None
+        assert one.matches.closest[0].cosine > 0.85
+        assert one.identities[one.matches.closest[0].query] == 103
+
+
+def test_strangers_of_another_set_give_a_small_reference_its_limit(dataset):
+    vectors, labels = dataset
+    everyone = faces_of(np.random.default_rng(2), 80, 4)
+    reference = few(everyone, 1)
+    own = run(vectors, labels, everyone, rate=1e-3)
+    found = run(vectors, labels, reference, rate=1e-3, strangers=everyone)
+    assert (found.no_limit, found.strangers) == (None, "photos")
+    for one, other in zip(found.comparisons, own.comparisons, strict=True):
+        assert one.threshold == other.threshold
+        # The person of the same name is no stranger to the reference.
+        assert 0 not in one.baseline_people
+        assert one.facts()["strangers"]["images"] == (79 if one.kind == CENTRES else 79 * 4)
+    a = everyone.plain[4:] / np.linalg.norm(everyone.plain[4:], axis=1, keepdims=True)
+    b = reference.both / np.linalg.norm(reference.both, axis=1, keepdims=True)
+    first = found.comparisons[0]
+    assert found.expected_share == pytest.approx(((a @ b.T).max(axis=1) >= first.threshold).mean())
+    assert 103 not in found.leaked
+    vectors[15:20] = reference.plain[[0, 1, 2, 3, 0]]
+    assert found.leaked != run(vectors, labels, reference, rate=1e-3, strangers=everyone).leaked
+    assert 103 in run(vectors, labels, reference, rate=1e-3, strangers=everyone).leaked
+
+
+def test_beside_the_limit_stands_how_many_other_photographs_of_the_same_people_reach_it(dataset):
+    reference = faces_of(np.random.default_rng(2), 80, 4)
+    # One person has one image, another no name.
+    people = reference.people.copy()
+    people[1:4], people[4:8] = 1, UNKNOWN
+    reference = replace(reference, people=people)
+    found = run(*dataset, reference, rate=1e-3)
+    assert found.several == 79
+    plain, both = (one / np.linalg.norm(one, axis=1, keepdims=True) for one in (reference.plain, reference.both))
+    images, to_centre, centres = [], [], []
+    for person in range(1, 80):
+        rows = np.flatnonzero(people == person)
+        for row in rows:
+            rest = rows[rows != row]
+            images.append(max(plain[row] @ both[other] for other in rest))
+            centre = both[rest].sum(axis=0)
+            to_centre.append(plain[row] @ centre / np.linalg.norm(centre))
+        first, second = plain[rows[::2]].sum(axis=0), both[rows[1::2]].sum(axis=0)
+        centres.append(first @ second / np.linalg.norm(first) / np.linalg.norm(second))
+    for one, cosines in zip(found.comparisons, (images, to_centre, centres), strict=True):
+        facts = one.facts()["same_person"]
+        assert facts == {"compared": len(cosines), "share": pytest.approx(np.mean(np.array(cosines) >= one.threshold))}
+    nobody = replace(reference, people=np.full(len(reference), UNKNOWN), names=())
+    assert run(*dataset, nobody).comparisons[0].facts()["same_person"] == {"compared": 0, "share": None}

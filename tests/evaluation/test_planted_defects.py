@@ -33,7 +33,7 @@ from vec2face.models.pixels import to_pixels
 from vec2face.progress import SilentProgress
 from vec2face.steering.catalogue import open_estimators
 
-DATASET_PEOPLE, IMAGES = 9, 8
+DATASET_PEOPLE, IMAGES = 10, 8
 REFERENCE_PEOPLE = 55
 
 pytestmark = pytest.mark.integration
@@ -124,6 +124,7 @@ def found(request, tmp_path_factory):
     else:
         people = renderings(count)
     real = {f"real-{number:02d}": people[number][:1] for number in range(DATASET_PEOPLE, count)}
+    real["portrayed"] = people[9][:1]
     leaked = people[-1][0]
     relit = np.clip(people[6][0].astype(np.float32) * 1.08, 0, 255).astype(np.uint8)
     again = decode_image(jpeg(relit, 60), where="test")
@@ -136,6 +137,7 @@ def found(request, tmp_path_factory):
         "stray": np.concatenate([people[5][:6], people[3][4:5][:, :, ::-1]]),
         "doubled": np.concatenate([people[6], np.stack([again, grey(people[6][1]), brighter(people[6][2])])]),
         "spoilt": np.concatenate([people[7], np.stack([spoil(people[7][0]) for spoil, _ in SPOILT.values()])]),
+        "shown": people[9][1:5],  # other pictures of somebody real than the one that the check has
         "leaky": np.concatenate([people[8], decode_image(jpeg(leaked[:, ::-1], 70), where="test")[None]]),
     }
     root = tmp_path_factory.mktemp(request.param)
@@ -183,8 +185,15 @@ def test_a_real_face_recompressed_and_mirrored(found):
     assert f"real-{last}" in leaks["leaky"]["reason"]
     assert leaks["leaky"]["value"] > 0.7
     (leakage,) = found["leakage"]
+    assert leakage["no_limit"] is None
     closest = leakage["comparisons"][0]["closest"][0]
-    assert (closest["person"], leakage["people"]) == (f"real-{last}", REFERENCE_PEOPLE)
+    assert (closest["person"], leakage["people"]) == (f"real-{last}", REFERENCE_PEOPLE + 1)
+
+
+def test_another_picture_of_a_real_person(found):
+    leaks = {one["people"][0]: one for one in named(found, LEAK)}
+    assert "portrayed" in leaks["shown"]["reason"]
+    assert 0.4 < leaks["shown"]["value"] < 0.98  # far from a copy
 
 
 @pytest.mark.parametrize("kind", SPOILT)

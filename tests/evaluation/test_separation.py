@@ -17,6 +17,7 @@ from vec2face.evaluation.separation import (
     own_vector_cosines,
     person_centres,
 )
+from vec2face.identities.cosine import exact_cosine
 
 MANY = 10**9
 
@@ -177,3 +178,15 @@ def test_unique_people_at_other_radii_are_those_at_that_threshold(count, seed, b
     for radius in (0.5, 0.9):
         alone = centre_separation(directions, threshold=radius, block=block)
         assert found.unique_at[radius] == alone.unique.sum()
+
+
+@pytest.mark.parametrize("block", [1, 64])
+def test_a_pair_at_the_radius_is_decided_exactly(block):
+    for seed in range(20):
+        directions = unit(np.random.default_rng(seed).normal(size=(2, 128)))
+        at = exact_cosine(*directions)
+        for threshold, reaching in ((at, True), (float(np.nextafter(at, 2)), False)):
+            found = centre_separation(directions, threshold=threshold, radii=(threshold,), block=block)
+            assert found.pairs_above == reaching
+            assert found.unique.tolist() == [True, not reaching]
+            assert found.unique_at == {threshold: 2 - reaching}

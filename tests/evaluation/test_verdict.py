@@ -103,6 +103,27 @@ def test_likenesses_are_judged_beside_what_strangers_reach(leaked, images_share,
     assert check.value == leaked / 100
 
 
+def test_likenesses_that_could_not_be_told_do_not_pass():
+    given = leak(leaked=1, images_share=0.0, strangers=0.0) | {"leaked": None, "leaked_share": None, "no_limit": "why"}
+    _, checks = settle(facts() | {"leakage": [given | {"images_share": None, "strangers_images_share": None}]})
+    (check,) = [one for one in checks if "photos" in one.name]
+    assert (check.status, check.value) == ("warn", None)
+    assert check.reason.startswith("not measured: why; give a larger reference, or strangers from another set")
+
+
+def test_what_is_advised_applies_to_the_set():
+    given = facts() | {"leakage": [leak(leaked=2, images_share=0.01, strangers=0.01)]}
+    reasons = {}
+    sets = {"own": given["dataset"], "imported": {"origin": {"command": "import"}}, "foreign": {"origin": None}}
+    for name, dataset in sets.items():
+        (check,) = [one for one in settle(given | {"dataset": dataset})[1] if "photos" in one.name]
+        reasons[name] = check.reason
+    assert "--drop-leaks" in reasons["own"]
+    assert not [name for name in ("imported", "foreign") if "--drop-leaks" in reasons[name]]
+    assert "vec2face subset --where" in reasons["imported"]
+    assert "leave them out where the set is made" in reasons["foreign"]
+
+
 @pytest.mark.parametrize(("share", "status"), [(0.6, "pass"), (0.85, "warn"), (0.99, "fail"), (None, None)])
 def test_faces_that_look_to_one_side_are_told(share, status):
     pictures = {"mixed_share": 0.0, "poor_share": 0.0, "sides": {"turned": 40, "left": 0.5, "share": share}}

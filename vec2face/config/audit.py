@@ -23,6 +23,9 @@ class AuditOptions(Schema):
     out: Path | None = Field(None, description="folder for the report of a set that is no dataset of this toolkit")
     people: Literal["auto", "folders", "none"] = Field("auto", description="whether such a set's folders name people")
     against: tuple[Reference, ...] = Field((), description="real faces that must not be shown: embeddings or pictures")
+    strangers: Reference | None = Field(
+        None, description="real faces whose pairs set the limits; null: the reference's"
+    )
     leak_rate: Annotated[float, Field(gt=0, le=0.01)] = Field(
         1e-6, description="share of pairs of strangers that reach the limit of a leak"
     )

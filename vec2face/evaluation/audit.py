@@ -44,12 +44,13 @@ from vec2face.evaluation.defect_sheets import draw_inspection
 from vec2face.evaluation.demographics import Demographics
 from vec2face.evaluation.embeddings import embed_dataset, move
 from vec2face.evaluation.face_sets import AuditedSet, open_audited, table_of
-from vec2face.evaluation.failures import FILE_NAME, failed_identities
+from vec2face.evaluation.failures import FILE_NAME, RealFaceCheck, failed_identities, read_real_faces
 from vec2face.evaluation.figures import SECOND, draw_figures, draw_plots, remove_other_figures
 from vec2face.evaluation.findings import LEAK
 from vec2face.evaluation.findings_table import FILE_NAME as FINDINGS
 from vec2face.evaluation.findings_table import write_findings
-from vec2face.evaluation.inspection import Inspection, View, inspect, open_traits
+from vec2face.evaluation.inspection import Inspection, View, inspect, open_traits, seen_by
+from vec2face.evaluation.leakage_sides import not_dropped, require_strangers
 from vec2face.evaluation.lineage import generator_lineage
 from vec2face.evaluation.measure import Measurement, measure
 from vec2face.evaluation.realism_section import RealismReference
@@ -90,7 +91,7 @@ def audit(
         DatasetError: the folder holds no finished dataset, or a damaged one.
         InputError: the set or a reference cannot be read, the generator's model card is missing, both embedders are the
             same, or there is no such device.
-        ContractError: stored embeddings of real faces are another embedder's.
+        ContractError: stored embeddings of real faces are another embedder's, or of another width.
         WeightsError: an embedder cannot be loaded.
         StorageError: the report cannot be written.
     """
@@ -102,16 +103,14 @@ def audit(
         raise InputError("leaks are dropped from a dataset of this toolkit, by real faces that are named by --against.")
     description = None if own is None else DatasetDescription(own)
     lineage = [] if description is None else [_lineage(description, options)]
-    references = [Reference(source, cache=reader.report_folder / "cache") for source in options.against]
+    references, strangers = _open_references(options, reader.report_folder / "cache")
     realism = None if options.reference is None else RealismReference(options.reference)
     estimators = open_traits(options)
     demographics = Demographics.open(options)
-    judges = [
-        _Judge(reference, options.device)
-        for reference in (options.embedder, *([options.second_embedder] if options.second_embedder else []))
-    ]
+    judges = _open_judges(options, options.device)
     if len({judge.sha256 for judge in judges}) < len(judges):
         raise InputError(f"the second embedder {options.second_embedder!r} is the same as the first; give another one.")
+    _check_references(references, strangers, judges, drop=options.drop_leaks)
 
     space = None if description is None else description.generator["feature_space"]
     measurements = [_measure(reader, own, judge, space, options, progress) for judge in judges]
@@ -123,10 +122,13 @@ def audit(
         second=views[1] if len(views) > 1 else None,
         estimators=estimators,
         references=references,
+        strangers=strangers,
         table=None if own is None else own.metadata_path,
         options=options,
         progress=progress,
     )
+    if options.drop_leaks:
+        _require_limits(inspection)
     balance = None
     if demographics is not None:
         balance = demographics.measure(
@@ -179,6 +181,7 @@ def audit(
             images=own.images_of_each_identity(),
             planned=description.recipe["images_per_identity"],
             others=_held_against(inspection, own),
+            real_faces=RealFaceCheck.of(options) or read_real_faces(reader.report_folder),
         )
         facts["failed_identities"] = len(failed["identities"])
         write_json(reader.report_folder / FILE_NAME, failed)
@@ -191,6 +194,49 @@ def audit(
     write_json(reader.report_folder / "facts.json", facts)
     remove_other_figures(reader.report_folder, figures)
     return facts
+
+
+def check_real_faces(options: AuditOptions) -> None:
+    """Open the real faces that an audit is to compare with, and refuse now what it would refuse later.
+
+    Raises:
+        InputError, ContractError, WeightsError: see `audit`.
+    """
+    if options.against:
+        references, strangers = _open_references(options, Path("cache"))  # nothing is written there by opening
+        _check_references(references, strangers, _open_judges(options, "cpu"), drop=options.drop_leaks)
+
+
+def _open_references(options: AuditOptions, cache: Path) -> tuple[list[Reference], Reference | None]:
+    if options.strangers is not None and not options.against:
+        raise InputError("strangers set the limits of likenesses to real faces; name those with --against, too.")
+    references = [Reference(source, cache=cache) for source in options.against]
+    return references, None if options.strangers is None else Reference(options.strangers, cache=cache)
+
+
+def _open_judges(options: AuditOptions, device: str) -> "list[_Judge]":
+    second = [] if options.second_embedder is None else [options.second_embedder]
+    return [_Judge(reference, device) for reference in (options.embedder, *second)]
+
+
+def _check_references(
+    references: "list[Reference]", strangers: Reference | None, judges: "list[_Judge]", *, drop: bool
+) -> None:
+    """Refuse, before anything is embedded, what stored embeddings show to be wrong; see `audit`."""
+    for reference in references:
+        judge = seen_by(reference, judges)
+        faces = reference.load(judge.network, sha256=judge.sha256)
+        if strangers is not None:
+            faces = strangers.load(judge.network, sha256=judge.sha256)
+        if drop and faces is not None:
+            require_strangers(faces)
+
+
+def _require_limits(inspection: Inspection) -> None:
+    """Refuse to drop likenesses where none can be told; what stored embeddings show of it was refused before."""
+    for leak in inspection.leaks:
+        if leak.no_limit is not None:
+            raise InputError(not_dropped(leak.no_limit))
 
 
 def _held_against(inspection: Inspection, dataset: DatasetReader) -> dict[int, list[str]]:

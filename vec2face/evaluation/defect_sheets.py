@@ -12,7 +12,7 @@ from vec2face.evaluation.face_sets import AuditedSet
 from vec2face.evaluation.findings import MIXED_IDENTITY, NEAR_DUPLICATE, OUTLIER, POOR, WRONG_LABEL, Finding
 from vec2face.evaluation.findings_table import name_of
 from vec2face.evaluation.inspection import Inspection
-from vec2face.evaluation.leakage import CENTRES, Comparison
+from vec2face.evaluation.leakage_found import CENTRES, Leakage
 from vec2face.evaluation.plots import plot_nearest
 from vec2face.evaluation.references import RealFaces
 from vec2face.evaluation.row_cache import decode_face
@@ -20,6 +20,8 @@ from vec2face.evaluation.sheets import DEFECTS, LEAKS, SheetRow, draw_sheet, sav
 
 ROWS, COLUMNS = 8, 6
 NAME_LENGTH = 24
+PAIRS = 4  # of each comparison with real faces
+CAPTION_LENGTH = 18
 
 Pixels = NDArray[np.uint8]
 
@@ -56,14 +58,10 @@ def draw_inspection(source: AuditedSet, inspection: Inspection) -> list[dict[str
             "else. Right of the line it counts as a likeness."
         )
         figures.append({"file": plot.name, "kind": "scores", "title": f"Nearest real face, {name}", "caption": caption})
-        if real.pictures is not None:
-            path = source.report_folder / f"leaks-{number}.jpg"
-            title = f"Closest to {name}"
-            _draw_leaks(path, title, source, inspection, first, leak.comparisons[-1], real)
-            caption = (
-                "Left the dataset, right the real person whom it is closest to, whether or not it counts as a likeness."
-            )
-            figures.append({"file": path.name, "kind": LEAKS, "title": title, "caption": caption})
+        path = source.report_folder / f"leaks-{number}.jpg"
+        title = f"Closest to {name}"
+        shown = _draw_leaks(path, title, source, inspection, leak, real)
+        figures.append({"file": path.name, "kind": LEAKS, "title": title, "caption": shown})
     return figures
 
 
@@ -116,32 +114,51 @@ def _short(name: str) -> str:
 
 
 def _draw_leaks(
-    path: Path,
-    title: str,
-    source: AuditedSet,
-    inspection: Inspection,
-    by_image: Comparison,
-    by_centre: Comparison,
-    real: RealFaces,
-) -> None:
+    path: Path, title: str, source: AuditedSet, inspection: Inspection, leak: Leakage, real: RealFaces
+) -> str:
+    """Draw the closest pairs of each comparison, and return what the sheet shows; the real side where it is here."""
     measurement = inspection.measurement
     rows = []
-    for comparison in (by_image, by_centre):
-        for pair in comparison.matches.closest[: ROWS // 2]:
-            identity = int(comparison.identities[pair.query])
+    for comparison in leak.comparisons:
+        for pair in comparison.matches.closest[:PAIRS]:
+            identity, row = int(comparison.identities[pair.query]), int(comparison.rows[pair.reference])
             person = int(np.searchsorted(measurement.people.identities, identity))
             own = np.arange(measurement.people.starts[person], measurement.people.starts[person + 1])
             first = own if comparison.kind == CENTRES else np.array([pair.query, *own[own != pair.query]])
             shown = measurement.embedded.rows[first[: COLUMNS // 2]].tolist()
             records = source.fetch_rows(shown)
-            left = [decode_face(records[row]) for row in shown]
-            reference = int(comparison.rows[pair.reference])
-            right = _pictures(real.pictures, _same_person(real, reference))
-            mark = "a likeness" if pair.cosine >= comparison.threshold else "below the limit"
-            who = [_called(records[shown[0]]), _short(real.faces.person_of(reference) or real.faces.keys[reference])]
-            label = "\n".join([comparison.kind, *who, f"cosine {pair.cosine:.2f}", mark])
-            rows.append(SheetRow(label, left + right, split=len(left)))
-    save_sheet(draw_sheet(rows, title=title, note="left: the dataset; right: the real person"), path)
+            left = [decode_face(records[at]) for at in shown]
+            beside = [] if real.pictures is None else _same_person(real, row)
+            right = _pictures(real.pictures, beside)
+            if beside:
+                captions = [*[""] * len(left), *(_end_of(real.faces.keys[one]) for one in beside)]
+            else:
+                captions = [_end_of(real.faces.keys[row]), *[""] * (len(left) - 1)]
+            who = [_called(records[shown[0]]), _short(real.faces.person_of(row) or "")]
+            label = [comparison.kind, *filter(None, who), f"cosine {pair.cosine:.2f}"]
+            label.append(_mark(pair.cosine, comparison.threshold))
+            rows.append(SheetRow("\n".join(label), left + right, captions, split=len(left) if right else 0))
+    note = "left: the dataset; right: the real person"
+    caption = "Left the dataset, right the real person whom it is closest to, whether or not it counts as a likeness."
+    if real.pictures is None:
+        note = "the dataset; under it the real face that it is closest to, whose picture is elsewhere"
+        caption = (
+            "The dataset's side of the closest pairs, whether or not they count as likenesses. Under each stands the "
+            "name of the real face; its picture is not here."
+        )
+    save_sheet(draw_sheet(rows, title=title, note=note), path)
+    return caption
+
+
+def _mark(cosine: float, limit: float | None) -> str:
+    if limit is None:
+        return "no limit"
+    return "a likeness" if cosine >= limit else "below the limit"
+
+
+def _end_of(key: str) -> str:
+    """The end of a long name: folders stand before what tells images apart."""
+    return key if len(key) <= CAPTION_LENGTH else f"...{key[3 - CAPTION_LENGTH :]}"
 
 
 def _same_person(real: RealFaces, row: int) -> list[int]:

@@ -6,6 +6,8 @@
     fingerprint  of the dataset that was judged
     judges       name, sha256 and threshold of each embedder
     identities   identity and reasons of each that fails, in rising order
+    real_faces   what the dataset was last compared with: against and strangers (paths), leak_rate; null for nothing.
+                 Who takes somebody's place is to be compared with the same faces, so an audit without them keeps this
 
 An identity fails where it alone would not pass a check of the whole dataset, so a dataset without failed identities
 passes these checks. Of two that look alike the later one fails; that images of the first are taken for it is not held
@@ -14,15 +16,18 @@ against the first, which is alone once the other is gone.
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vec2face.config.audit import AuditOptions
 from vec2face.errors import DatasetError
 from vec2face.evaluation.measure import Measurement
 from vec2face.evaluation.verdict import LIMITS
+from vec2face.fileio.location import is_url
 
 FORMAT = 1
 FILE_NAME = "failed_identities.json"
@@ -34,6 +39,37 @@ NOT_ITS_VECTOR = "images nearer to another vector"
 REJECTED = "rejected images"
 
 _GOOD = {limit.path: limit.good for limit in LIMITS}
+
+
+@dataclass(frozen=True)
+class RealFaceCheck:
+    """With which real faces a dataset was compared, and how.
+
+    Attributes:
+        against: the references, as absolute paths or URLs.
+        strangers: the set whose people set the limits; None where the references' own did.
+        leak_rate: see `AuditOptions`.
+    """
+
+    against: tuple[str, ...]
+    strangers: str | None
+    leak_rate: float
+
+    @classmethod
+    def of(cls, options: AuditOptions) -> "RealFaceCheck | None":
+        """The check that options ask for; None for none."""
+        if not options.against:
+            return None
+        strangers = None if options.strangers is None else _absolute(options.strangers)
+        return cls(tuple(map(_absolute, options.against)), strangers, options.leak_rate)
+
+    def options(self, given: AuditOptions) -> AuditOptions:
+        """Return options that make this check beside what is given."""
+        return given.model_copy(update=asdict(self))
+
+
+def _absolute(source: str) -> str:
+    return source if is_url(source) else str(Path(source).absolute())
 
 
 def failures_of(measurement: Measurement) -> dict[int, list[str]]:
@@ -79,6 +115,7 @@ def failed_identities(
     images: NDArray[np.integer],
     planned: int,
     others: Mapping[int, Iterable[str]],
+    real_faces: RealFaceCheck | None = None,
 ) -> dict[str, Any]:
     """Return the content of `failed_identities.json`.
 
@@ -89,6 +126,7 @@ def failed_identities(
         images: (B,) kept images of each identity.
         planned: images each should have.
         others: identity -> what else is held against it.
+        real_faces: what the dataset was compared with, now or at last.
     """
     reasons: dict[int, list[str]] = {}
     for found in (
@@ -108,6 +146,7 @@ def failed_identities(
         "identities": [
             {"identity": identity, "reasons": list(dict.fromkeys(reasons[identity]))} for identity in sorted(reasons)
         ],
+        "real_faces": None if real_faces is None else asdict(real_faces) | {"against": list(real_faces.against)},
     }
 
 
@@ -121,6 +160,17 @@ def read_failed(report: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError):
         pass
     raise DatasetError(f"{path} is missing or damaged; run `vec2face audit` on the dataset.")
+
+
+def read_real_faces(report: Path) -> RealFaceCheck | None:
+    """Read from a report folder what the dataset was last compared with; None where nothing says so."""
+    try:
+        found = json.loads((report / FILE_NAME).read_text(encoding="utf-8"))["real_faces"]
+        strangers = found["strangers"]
+        against = tuple(str(source) for source in found["against"])
+        return RealFaceCheck(against, strangers and str(strangers), float(found["leak_rate"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # none yet, of an earlier version, or compared with nothing
 
 
 def _below(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vec2face.evaluation.leakage import CENTRES, Leakage
+from vec2face.evaluation.leakage_found import CENTRES, Leakage
 from vec2face.evaluation.measure import Measurement
 from vec2face.evaluation.mixed_people import MixedPerson
 from vec2face.evaluation.near_duplicates import NearDuplicates
@@ -115,8 +115,7 @@ def _leaks(measurement: Measurement, leaks: Sequence[Leakage]) -> list[Finding]:
     found: dict[int, Finding] = {}
     for leak in leaks:
         for comparison in leak.comparisons:
-            for identity in comparison.leaked.tolist():
-                pair = comparison.closest_of(identity)
+            for identity, pair in comparison.closest_leaks.items():
                 known = found.get(identity)
                 if known is not None and known.value is not None and known.value >= pair.cosine:
                     continue

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -13,7 +13,8 @@ from vec2face.contracts import require_same_width
 from vec2face.evaluation.face_sets import AuditedSet
 from vec2face.evaluation.findings import Finding, find_defects, finding_facts, reasons_by_identity
 from vec2face.evaluation.findings_table import Names, read_names
-from vec2face.evaluation.leakage import Leakage, measure_leakage
+from vec2face.evaluation.leakage import measure_leakage
+from vec2face.evaluation.leakage_found import Leakage
 from vec2face.evaluation.measure import Measurement
 from vec2face.evaluation.mixed_people import MixedPerson, find_mixed
 from vec2face.evaluation.near_duplicates import NearDuplicates, find_near_duplicates
@@ -105,8 +106,28 @@ class Inspection:
         }
 
 
+class _Seeing(Protocol):
+    """What embeds, and the SHA-256 of its weights."""
+
+    @property
+    def sha256(self) -> str:
+        """Of the weights."""
+
+
+Seeing = TypeVar("Seeing", bound=_Seeing)
+
+
+def seen_by(reference: Reference, embedders: Sequence[Seeing]) -> Seeing:
+    """Return which embedder compares a dataset with a reference: the one that made its vectors, else the first."""
+    return next((one for one in embedders if one.sha256 == reference.sha256), embedders[0])
+
+
 def leakage_facts(leak: Leakage, measurement: Measurement) -> dict[str, Any]:
-    """A reference's part of the section "leakage"."""
+    """A reference's part of the section "leakage".
+
+    Where strangers are too few for a limit, `no_limit` says so, and what needs one is None.
+    """
+    limited = leak.no_limit is None
     identities = len(measurement.people)
     first = leak.comparisons[0]
     people = first.baseline_people
@@ -119,11 +140,14 @@ def leakage_facts(leak: Leakage, measurement: Measurement) -> dict[str, Any]:
         "embedder": leak.reference.facts.get("embedder"),
         "assumption": leak.assumption,
         "identities": identities,
-        "leaked": len(leak.leaked),
-        "leaked_share": len(leak.leaked) / identities,
-        "images_share": float(first.matches.matched.mean()),
+        "strangers": leak.strangers,
+        "no_limit": leak.no_limit,
+        "people_with_several": leak.several,
+        "leaked": len(leak.leaked) if limited else None,
+        "leaked_share": len(leak.leaked) / identities if limited else None,
+        "images_share": float(first.matches.matched.mean()) if limited else None,
         "strangers_images_share": leak.expected_share,
-        "strangers_people_share": reached / max(1, len(np.unique(people))),
+        "strangers_people_share": reached / max(1, len(np.unique(people))) if limited else None,
         "comparisons": [
             comparison.facts()
             | {
@@ -160,6 +184,7 @@ def inspect(
     second: View | None = None,
     estimators: "Sequence[AttributeEstimator]",
     references: Sequence[Reference],
+    strangers: Reference | None = None,
     table: Path | None,
     options: AuditOptions,
     progress: ProgressReporter,
@@ -172,6 +197,7 @@ def inspect(
         second: the same by another one, which compares it with real faces whose stored vectors are its own.
         estimators: what is measured of each picture.
         references: real faces to compare with.
+        strangers: real faces whose pairs set the limits; None takes those of each reference.
         table: `metadata.parquet` of a dataset.
         options: how much is measured.
         progress: receives every stage.
@@ -194,12 +220,16 @@ def inspect(
     poor = poor_pictures(traits)
     leaks, real = [], []
     for reference in references:
-        by = second if second is not None and reference.sha256 == second.sha256 else view
+        by = seen_by(reference, [view] if second is None else [view, second])
         faces, held_out = reference.embed(
             by.network, sha256=by.sha256, batch_size=options.batch_size, progress=progress
         )
         require_same_width(reference.name, faces.faces.both.shape[1], "the dataset's embeddings", by.network.dim)
         real.append(faces)
+        others = None
+        if strangers is not None:
+            found, _ = strangers.embed(by.network, sha256=by.sha256, batch_size=options.batch_size, progress=progress)
+            others = found.faces
         leaks.append(
             measure_leakage(
                 by.measurement,
@@ -208,6 +238,7 @@ def inspect(
                 max_pairs=options.stranger_pairs,
                 seed=options.seed,
                 held_out=held_out,
+                strangers=others,
                 progress=progress,
             )
         )

@@ -5,9 +5,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from vec2face.errors import InputError
 from vec2face.evaluation.cross_search import Vectors
 from vec2face.evaluation.people import unit
 from vec2face.evaluation.stored_faces import UNKNOWN, StoredFaces
+from vec2face.evaluation.strangers import FEWEST_PAIRS, enough
 
 FEWEST_PEOPLE = 50
 """With fewer named people in the reference, strangers are taken from all of its images."""
@@ -90,3 +92,39 @@ def known_people(faces: StoredFaces) -> tuple[NDArray[np.int64], str]:
         "somebody else: people shown twice raise the thresholds, and leaks near them are missed"
     )
     return np.unique(owners_of(faces.people)), assumed
+
+
+def numbered_beside(strangers: StoredFaces, reference: StoredFaces) -> NDArray[np.int64]:
+    """Number the owners of one set so that they can stand beside those of another.
+
+    Returns:
+        By owner of `strangers` (see `owners_of`), the number of the person of that name in `reference`, or one that
+        nobody has there.
+    """
+    owners = owners_of(strangers.people)
+    first = int(owners_of(reference.people).max(initial=-1)) + 1
+    numbers = first + np.arange(int(owners.max(initial=-1)) + 1)
+    named = {name: number for number, name in enumerate(reference.names)}
+    for number, name in enumerate(strangers.names):
+        numbers[number] = named.get(name, numbers[number])
+    return numbers
+
+
+def require_strangers(faces: StoredFaces) -> None:
+    """Refuse a set whose people are too few to set a limit. Raises `InputError`."""
+    known, _ = known_people(faces)
+    if not enough(pairs := len(known) * (len(known) - 1)):
+        raise InputError(not_dropped(too_few(pairs, faces.name)))
+
+
+def not_dropped(reason: str) -> str:
+    """Say that likenesses cannot be dropped, for a reason of `too_few`."""
+    return f"nobody can be dropped: {reason}; give a larger reference, or strangers from another set (--strangers)."
+
+
+def too_few(people_pairs: int, name: str) -> str:
+    """Say why there is no limit."""
+    return (
+        f"a limit needs {FEWEST_PAIRS:,} comparisons of different people, as 33 people give, and {name} gives "
+        f"{people_pairs:,}"
+    )

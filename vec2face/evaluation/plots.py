@@ -54,22 +54,29 @@ def plot_nearest(
     dataset: NDArray[np.floating],
     strangers: NDArray[np.floating],
     *,
-    threshold: float,
+    threshold: float | None,
     title: str,
 ) -> None:
     """Densities of the cosine to the nearest real face: of a dataset's images and of real strangers'.
+
+    Args:
+        strangers: may be none.
+        threshold: the limit of a likeness; None where there is none.
 
     Raises:
         StorageError: the file cannot be written.
     """
     figure, axes = _axes(title)
     dataset, strangers = np.minimum(dataset, 1.0), np.minimum(strangers, 1.0)
-    low = min(float(dataset.min()), float(strangers.min()), threshold - 0.05)
+    low = float(np.concatenate([dataset, strangers, [0.95 if threshold is None else threshold - 0.05]]).min())
     edges = np.linspace(low, 1.0, BINS // 2 + 1)
     for scores, color, label in ((strangers, IMPOSTOR, "real strangers"), (dataset, GENUINE, "the dataset")):
+        if not len(scores):
+            continue
         label = f"{label} ({len(scores):,} images)"
         axes.hist(scores, bins=edges.tolist(), density=True, color=color, alpha=0.62, label=label)
-    axes.axvline(threshold, color=INK, linewidth=1.2, linestyle="--", label=f"limit {threshold:.3g}")
+    if threshold is not None:
+        axes.axvline(threshold, color=INK, linewidth=1.2, linestyle="--", label=f"limit {threshold:.3g}")
     axes.set_xlabel("cosine to the nearest real face")
     axes.set_ylabel("density")
     axes.legend(frameon=False, fontsize=8.5)

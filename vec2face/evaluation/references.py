@@ -1,4 +1,8 @@
-"""Real faces that a dataset is compared with: stored embeddings, or pictures that are embedded when they are needed."""
+"""Real faces that a dataset is compared with: stored embeddings, or pictures that are embedded when they are needed.
+
+What is wrong with a reference is told when it is opened and when its embedder is known (`Reference.load`), before
+anything is embedded; of pictures alone the reading shows whether they can be read.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +42,7 @@ class Reference:
         self._source, self._cache = source, cache
         self._pictures: AuditedSet | None = None
         self._held_out: AuditedSet | None = None
+        self._stored: dict[str, StoredFaces] = {}  # by digest of the embedder
         if holds_faces(Path(source)):
             if not Path(source).exists():
                 raise InputError(f"there is no file of embeddings {source}.")
@@ -51,6 +56,15 @@ class Reference:
         """Of the embedder whose stored vectors these are; None for pictures, and where no embedder is named."""
         return stored_by(Path(self._source)) if self._pictures is None else None
 
+    def load(self, network: "FaceEmbedder", *, sha256: str) -> StoredFaces | None:
+        """Read stored embeddings and check that they are of this embedder; None for pictures.
+
+        Raises:
+            ContractError: they are another embedder's, or of another width.
+            InputError: the file is damaged, or vectors are not finite, or zeros.
+        """
+        return self._read(network, sha256) if self._pictures is None else None
+
     def embed(
         self, network: "FaceEmbedder", *, sha256: str, batch_size: int, progress: ProgressReporter
     ) -> tuple[RealFaces, StoredFaces | None]:
@@ -62,8 +76,7 @@ class Reference:
             StorageError: the cache cannot be written.
         """
         if self._pictures is None:
-            found = load_faces(Path(self._source), name=network.name, sha256=sha256, width=network.dim)
-            return RealFaces(found, None), None
+            return RealFaces(self._read(network, sha256), None), None
 
         def stored(pictures: AuditedSet, name: str) -> StoredFaces:
             shards = [[shard.path.name, shard.count, shard.sha256] for shard in pictures.shards]
@@ -80,3 +93,9 @@ class Reference:
 
         held_out = None if self._held_out is None else stored(self._held_out, f"{self.name}, held out")
         return RealFaces(stored(self._pictures, self.name), self._pictures), held_out
+
+    def _read(self, network: "FaceEmbedder", sha256: str) -> StoredFaces:
+        if sha256 not in self._stored:
+            width = network.dim
+            self._stored[sha256] = load_faces(Path(self._source), name=network.name, sha256=sha256, width=width)
+        return self._stored[sha256]

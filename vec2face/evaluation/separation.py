@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vec2face.evaluation.people import BLOCK, Array, Gather, People, unit
+from vec2face.identities.cosine import error_bound, pairs_reach
 from vec2face.seeding import rng_for
 
 
@@ -132,7 +133,10 @@ class CentreSeparation:
 def centre_separation(
     directions: Array, *, threshold: float, radii: Sequence[float] = (), block: int = BLOCK
 ) -> CentreSeparation:
-    """Compare unit vectors (K, D), K >= 2, with each other, block by block; `block` changes speed and memory only."""
+    """Compare unit vectors (K, D), K >= 2, with each other, block by block; `block` changes speed and memory only.
+
+    Whether a pair reaches the threshold or a radius is decided exactly.
+    """
     count = len(directions)
     apart = {radius: np.ones(count, bool) for radius in radii}
     nearest = np.zeros(count, np.int64)
@@ -153,12 +157,28 @@ def centre_separation(
             nearest[rows] = np.where(better, candidate + other, nearest[rows])
             best[rows] = np.where(better, score, best[rows])
             if other <= start:
-                close = cosines >= threshold
+                close = _reaching(cosines, directions[rows], directions[columns], threshold)
                 above += int(close.sum()) // (2 if other == start else 1)
                 _thin(close, unique, rows, columns)
                 for radius, kept in apart.items():
-                    _thin(cosines >= radius, kept, rows, columns)
+                    _thin(_reaching(cosines, directions[rows], directions[columns], radius), kept, rows, columns)
     return CentreSeparation(nearest, best, above, unique, {radius: int(kept.sum()) for radius, kept in apart.items()})
+
+
+def _reaching(cosines: Array, first: Array, second: Array, threshold: float) -> NDArray[np.bool_]:
+    """(R, C) which float32 products of unit vectors stand for a cosine that reaches a threshold.
+
+    A product is off by a rounding error that depends on the block and the machine; pairs within it are computed again.
+    """
+    # The rows' lengths are off as well, by no more than a product; twice that is room for both.
+    doubt = 4 * error_bound(first.shape[1])
+    close: NDArray[np.bool_] = cosines >= np.float32(threshold - doubt)
+    at = np.flatnonzero(close)
+    at = at[cosines.reshape(-1)[at] < np.float32(threshold + doubt)]
+    if len(at):
+        rows, columns = np.unravel_index(at, close.shape)
+        close.reshape(-1)[at] = pairs_reach(first, rows, second, columns, threshold)
+    return close
 
 
 def _thin(close: NDArray[np.bool_], unique: NDArray[np.bool_], rows: slice, columns: slice) -> None:

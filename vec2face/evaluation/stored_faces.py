@@ -149,8 +149,8 @@ def load_faces(path: Path, *, name: str, sha256: str, width: int) -> StoredFaces
         name, sha256, width: of the embedder whose vectors they must be.
 
     Raises:
-        InputError: the folder or file is damaged.
-        ContractError: the vectors are another embedder's.
+        InputError: the folder or file is damaged, or vectors are not finite, or zeros.
+        ContractError: the vectors are another embedder's, or of another width.
     """
     if not path.is_dir():
         return _from_array(path, name, width)
@@ -171,6 +171,8 @@ def load_faces(path: Path, *, name: str, sha256: str, width: int) -> StoredFaces
             f"{path} holds vectors of {known}, not of {name} ({sha256[:12]}), which measures; embed the photographs "
             "with the same embedder, or name the other one with --embedder."
         )
+    if vectors.shape[2] != width:
+        raise ContractError(f"{path} holds vectors of width {vectors.shape[2]}, but those of {name} have {width}.")
     people: dict[str, int] = {}
     numbers = [people.setdefault(one, len(people)) if one else UNKNOWN for one in table["person"].to_pylist()]
     plain, both = _sums(vectors, str(path))
@@ -187,14 +189,18 @@ def load_faces(path: Path, *, name: str, sha256: str, width: int) -> StoredFaces
 
 
 def _from_array(path: Path, name: str, width: int) -> StoredFaces:
-    both = read_embeddings(path).astype(np.float32)
-    if both.shape[1] != width:
-        raise ContractError(f"{path} holds vectors of width {both.shape[1]}, but those of {name} have {width}.")
-    table = np.load(path, mmap_mode="r") if path.suffix == ".npy" else both
-    mirrored = table.ndim == 3
+    with np.errstate(over="ignore"):  # what float32 cannot hold is told below
+        both = read_embeddings(path).astype(np.float32)
+        if both.shape[1] != width:
+            raise ContractError(f"{path} holds vectors of width {both.shape[1]}, but those of {name} have {width}.")
+        table = np.load(path, mmap_mode="r") if path.suffix == ".npy" else both
+        mirrored = table.ndim == 3
+        plain = np.asarray(table[:, 0], np.float32) if mirrored else both
+    _require_usable(plain, str(path), 0)
+    _require_usable(both, str(path), 0)
     return StoredFaces(
         name=path.name,
-        plain=np.asarray(table[:, 0], np.float32) if mirrored else both,
+        plain=plain,
         both=both,
         people=np.full(len(both), UNKNOWN),
         keys=tuple(f"row {row}" for row in range(len(both))),
@@ -211,10 +217,17 @@ def _sums(vectors: NDArray, where: str) -> tuple[NDArray[np.float32], NDArray[np
     for start in range(0, len(vectors), 8192):
         block = np.asarray(vectors[start : start + 8192], np.float32)
         both[start : start + len(block)] = block.sum(axis=1)
-    usable = np.isfinite(both).all(axis=1) & both.any(axis=1)
-    if not usable.all():
-        raise InputError(f"{where}: row {int(np.argmin(usable))} is all zeros, or not finite; embed the set again.")
+        _require_usable(block[:, 0], where, start)
+        _require_usable(both[start : start + len(block)], where, start)
     return plain, both
+
+
+def _require_usable(vectors: NDArray[np.float32], where: str, first: int) -> None:
+    """Refuse vectors without a direction, the rows of `where` from `first` on."""
+    usable = np.isfinite(vectors).all(axis=1) & vectors.any(axis=1)
+    if not usable.all():
+        row = first + int(np.argmin(usable))
+        raise InputError(f"{where}: row {row} is all zeros, or not finite; embed the set again.")
 
 
 def _write_table(path: Path, source: AuditedSet) -> None:

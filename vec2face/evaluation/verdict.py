@@ -166,7 +166,7 @@ def settle(facts: Mapping[str, Any]) -> tuple[str, list[Check]]:
     if independence is not None:
         checks.append(independence)
     checks += _pictures(facts)
-    checks += [_leaks(leak) for leak in facts.get("leakage", [])]
+    checks += [_leaks(leak, dataset) for leak in facts.get("leakage", [])]
     order = (PASS, WARN, FAIL)
     return order[max(order.index(check.status) for check in checks)], checks
 
@@ -201,21 +201,35 @@ def _pictures(facts: Mapping[str, Any]) -> list[Check]:
     return found
 
 
-def _leaks(leak: Mapping[str, Any]) -> Check:
+def _leaks(leak: Mapping[str, Any], dataset: Mapping[str, Any]) -> Check:
     """Settle whether people are real: as many likenesses as real strangers show is a warning, for chance does that."""
     name = f"identities that resemble people of {leak['reference']}"
     value, images, strangers = leak["leaked_share"], leak["images_share"], leak["strangers_images_share"]
+    embedder = leak["embedder"] and leak["embedder"]["name"]
+    if leak["leaked"] is None:
+        missing = (
+            f"not measured: {leak['no_limit']}; give a larger reference, or strangers from another set (--strangers)"
+        )
+        return Check(name, None, 0.0, WARN, embedder, missing, False)
     reason = (
         f"{images:.2%} of the images reach the limit, as {strangers:.2%} of real people's do who are somebody else; "
-        "--drop-leaks leaves the identities out"
+        f"{_remedy(dataset)}"
     )
-    embedder = leak["embedder"] and leak["embedder"]["name"]
     if not leak["leaked"]:
         return Check(name, value, 0.0, PASS, embedder, "none is good", False)
     # Twice the standard deviation of a share of so many images, so that chance alone rarely fails a dataset.
     count = leak["comparisons"][0]["queries"]
     bearable = strangers + 2 * (max(strangers, 1 / count) / count) ** 0.5
     return Check(name, value, 0.0, WARN if images <= bearable else FAIL, embedder, reason, False)
+
+
+def _remedy(dataset: Mapping[str, Any]) -> str:
+    """What leaves likenesses out of such a set."""
+    if "rejects" in dataset:
+        return "--drop-leaks leaves the identities out"
+    if dataset.get("origin") is not None:
+        return '`vec2face subset --where "identity not in [...]"` leaves out the identities that the findings name'
+    return "the findings name the identities; leave them out where the set is made"
 
 
 def _check(limit: Limit, value: float | None, embedder: str | None) -> Check:
