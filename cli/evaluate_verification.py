@@ -88,13 +88,21 @@ def _print_set(entry: dict, *, subject: str) -> None:
     )
     click.echo(
         f"VAL         {100 * val['mean']:.2f} +- {100 * val['std']:.2f} %  at FAR {val['target_far']:g} "
-        f"(met: {val['far']:.2g})"
+        f"(met: {val['far']:.2g}){_folds_left_out(entry)}"
     )
     for far, tar in entry["tar_at_far"].items():
         text = "too few pairs of different people to tell" if tar is None else f"{100 * tar:.2f} %"
         click.echo(f"TAR         {text}  at FAR {far}")
     click.echo(f"EER         {100 * entry['eer']:.2f} %")
     click.echo(f"AUC         {entry['auc']:.5f}")
+
+
+def _folds_left_out(entry: dict) -> str:
+    """Say over how many folds VAL and its FAR are, where not all folds hold pairs of both kinds."""
+    val, folds = entry["val"], entry["folds"]
+    if val["folds"] == folds == val["far_folds"]:
+        return ""
+    return f"; VAL of {val['folds']}, FAR of {val['far_folds']} of {folds} folds, the others hold no such pairs"
 
 
 def _print_group(group: dict) -> None:

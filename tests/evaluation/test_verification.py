@@ -197,6 +197,22 @@ def test_groups_and_documents(tmp_path):
         run_verification(one, sets[:1], batch_size=64, resamples=20, seed=0)
 
 
+def test_folds_of_one_kind_are_told_beside_val(tmp_path):
+    images, same = colour_pairs(0)
+    order = sorted(range(40), key=lambda pair: same[pair])  # two folds of different people, then two of one person
+    ordered = [images[2 * pair + side] for pair in order for side in (0, 1)]
+    path = saved(tmp_path / "sorted.bin", ordered, [same[pair] for pair in order])
+    np.save(tmp_path / "e.npy", np.random.default_rng(0).normal(size=(80, 5)))
+    out = tmp_path / "out"
+    words = ["verification", str(tmp_path / "e.npy"), path, "--folds", "4", "--resamples", "100", "--out", str(out)]
+    done = CliRunner().invoke(evaluate, words)
+    assert done.exit_code == 0, done.exception
+    val = json.loads((out / "result.json").read_text())["sets"][0]["val"]
+    assert (val["folds"], val["far_folds"]) == (2, 2)
+    assert "VAL of 2, FAR of 2 of 4 folds, the others hold no such pairs" in done.output
+    assert "(2 of 4 folds)" in (out / "result.md").read_text()
+
+
 def test_papers_columns_need_the_sets_name_and_size(colour_set):
     (measured,) = measure_sets(subject(), [open_verification_set(f"lfw={colour_set}")], resamples=20)
     assert benchmark_scores([measured.result]) == {}  # forty pairs are not LFW

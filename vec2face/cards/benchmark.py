@@ -146,7 +146,7 @@ def _verification(facts: Mapping[str, Any]) -> list[Section]:
                 f"{found['pairs']:,}",
                 f"{points(accuracy['mean'])} +- {points(accuracy['std'])}",
                 _bounds(bounds["accuracy"]),
-                f"{points(val['mean'])} +- {points(val['std'])}",
+                f"{points(val['mean'])} +- {points(val['std'])}{_folds_used(found)}",
                 f"{points(found['eer'])} {_bounds(bounds['eer'])}",
                 f"{found['auc']:.5f}",
                 *(_tar(found["tar_at_far"][far], bounds["tar_at_far"][far]) for far in fars),
@@ -159,8 +159,8 @@ def _verification(facts: Mapping[str, Any]) -> list[Section]:
             notes=(
                 "Accuracy and VAL: mean and standard deviation over consecutive folds, each with the threshold that "
                 "the other folds give; embeddings of image and mirror image summed. VAL at a false accept rate of "
-                f"{facts['sets'][0]['val']['target_far']:g}. In brackets: {level:.0f} % bootstrap intervals over "
-                "pairs. All in percent but AUC.",
+                f"{facts['sets'][0]['val']['target_far']:g}, over the folds that hold pairs of one person. In brackets: "
+                f"{level:.0f} % bootstrap intervals over pairs. All in percent but AUC.",
             ),
             columns=("set", "pairs", "accuracy", "interval", "VAL", "EER", "AUC", *(f"TAR@{far}" for far in fars)),
             rows=tuple(rows),
@@ -300,6 +300,12 @@ def _verification_figures(figures: Mapping[str, Any] | None) -> tuple[tuple[str,
 
 def _title(found: Mapping[str, Any]) -> str:
     return str(found["name"] if found["group"] is None else f"{found['group']}/{found['name']}")
+
+
+def _folds_used(found: Mapping[str, Any]) -> str:
+    """Over how many folds VAL is, where some hold no pairs of one person."""
+    used, folds = found["val"]["folds"], found["folds"]
+    return "" if used == folds else f" ({used} of {folds} folds)"
 
 
 def _bounds(bounds: list[float]) -> str:
