@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from vec2face.fileio.location import Location
-from vec2face_cli.evaluation_output import measurement_options, prepare_output, write_output
+from vec2face_cli.evaluation_output import measurement_options, prepare_output, print_pixels, write_output
 from vec2face_cli.locations import LOCATION
 
 
@@ -75,7 +75,7 @@ def verification(
         _print_group(group)
     if "Avg" in facts["benchmarks"]:
         click.echo(f"average of the five: {facts['benchmarks']['Avg']:.2f} %")
-    _print_contract(facts["subject"])
+    print_pixels(facts["subject"])
 
 
 def _print_set(entry: dict, *, subject: str) -> None:
@@ -119,10 +119,3 @@ def _print_group(group: dict) -> None:
                 f"FNMR {100 * common['false_non_matches'][name]:.2f} %"
             )
         click.echo(f"  {text}")
-
-
-def _print_contract(subject: dict) -> None:
-    if subject["kind"] == "network":
-        contract = subject["contract"]
-        mean, std = (", ".join(f"{value:.4g}" for value in contract[key]) for key in ("mean", "std"))
-        click.echo(f"{subject['name']} was fed {contract['color_order']} pixels, mean ({mean}), std ({std}).")

@@ -3,11 +3,14 @@
 import io
 import json
 import pickle
+from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from click.testing import CliRunner
+from onnx import TensorProto, helper
 from PIL import Image
 from safetensors.numpy import save_file
 
@@ -37,7 +40,8 @@ class LeftRight(FaceEmbedder):
 def subject():
     contract = InputContract().to_dict()
     facts = {"reference": "x", "name": "left-right", "kind": "network", "network": "LeftRight", "digest": "0" * 64}
-    return NetworkSubject(facts | {"width": 6, "contract": contract, "device": "cpu"}, LeftRight(), None)
+    facts |= {"width": 6, "contract": contract, "contract_assumed": False, "device": "cpu"}
+    return NetworkSubject(facts, LeftRight(), None)
 
 
 def encoded(color_left, color_right, size=112):
@@ -238,6 +242,38 @@ def test_the_command_writes_result_and_tables(colour_set, tiny_embedder_dir, tmp
     again = CliRunner().invoke(evaluate, words)
     assert isinstance(again.exception, InputError)
     assert "already holds a result.json" in str(again.exception)
+
+
+def test_an_onnx_file_without_a_contract_says_that_its_pixels_are_assumed(colour_set, tmp_path):
+    graph = helper.make_graph(
+        [
+            helper.make_node("AveragePool", ["x"], ["pooled"], kernel_shape=[56, 56], strides=[56, 56]),
+            helper.make_node("Flatten", ["pooled"], ["y"]),
+        ],
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, 112, 112])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 12])],
+    )
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), tmp_path / "net.onnx"
+    )
+
+    def measured(out):
+        words = ["verification", str(tmp_path / "net.onnx"), colour_set, "--resamples", "100", "--out", str(out)]
+        done = CliRunner().invoke(evaluate, words)
+        assert done.exit_code == 0, done.exception
+        return done.output, json.loads((out / "result.json").read_text())["subject"], (out / "result.md").read_text()
+
+    output, facts, markdown = measured(tmp_path / "assumed")
+    assert (facts["contract_assumed"], facts["contract"]) == (True, json.loads(json.dumps(InputContract().to_dict())))
+    assert "ArcFace's pixels are assumed; if it was trained on others, state them in net.contract.json." in output
+    assert "ArcFace's pixels are assumed |" in markdown
+    # The example of the documentation is such a file.
+    text = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text()
+    (tmp_path / "net.contract.json").write_text(text.split("```json\n")[1].split("```")[0])
+    output, facts, markdown = measured(tmp_path / "stated")
+    assert (facts["contract_assumed"], facts["contract"]["mean"]) == (False, [0.485, 0.456, 0.406])
+    assert "assumed" not in output + markdown
 
 
 def test_bare_checkpoints_need_their_layout(tiny_embedder_dir, tmp_path):

@@ -17,6 +17,7 @@ from vec2face.errors import CardError
 from vec2face.fileio.atomic import write_text
 
 RECIPE_PARTS = ("backbone", "head", "augmentation", "selection")
+PIXELS_ASSUMED = "no contract file lies beside the network, so ArcFace's pixels are assumed"
 
 
 @dataclass(frozen=True)
@@ -159,8 +160,8 @@ def _verification(facts: Mapping[str, Any]) -> list[Section]:
             notes=(
                 "Accuracy and VAL: mean and standard deviation over consecutive folds, each with the threshold that "
                 "the other folds give; embeddings of image and mirror image summed. VAL at a false accept rate of "
-                f"{facts['sets'][0]['val']['target_far']:g}, over the folds that hold pairs of one person. In brackets: "
-                f"{level:.0f} % bootstrap intervals over pairs. All in percent but AUC.",
+                f"{facts['sets'][0]['val']['target_far']:g}, over the folds that hold pairs of one person. In "
+                f"brackets: {level:.0f} % bootstrap intervals over pairs. All in percent but AUC.",
             ),
             columns=("set", "pairs", "accuracy", "interval", "VAL", "EER", "AUC", *(f"TAR@{far}" for far in fars)),
             rows=tuple(rows),
@@ -266,6 +267,7 @@ def _about(facts: Mapping[str, Any]) -> list[Section]:
                 f"{contract['size']}x{contract['size']} {contract['color_order']}, mean {_numbers(contract['mean'])}, "
                 f"std {_numbers(contract['std'])}, {contract['alignment']}",
             ),
+            *([("pixels known from", f"nothing: {PIXELS_ASSUMED}")] if subject["contract_assumed"] else ()),
             ("device", subject["device"]),
         ]
     else:
