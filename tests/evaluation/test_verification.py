@@ -221,6 +221,9 @@ def test_papers_columns_need_the_sets_name_and_size(colour_set):
     (measured,) = measure_sets(subject(), [open_verification_set(f"lfw={colour_set}")], resamples=20)
     assert benchmark_scores([measured.result]) == {}  # forty pairs are not LFW
     object.__setattr__(measured.result, "pairs", 6000)
+    object.__setattr__(measured.result, "name", "SLLFW")
+    assert benchmark_scores([measured.result]) == {"SLLFW": 100 * measured.result.accuracy.mean}
+    object.__setattr__(measured.result, "name", "lfw")
     assert benchmark_scores([measured.result]) == {"LFW": 100 * measured.result.accuracy.mean}
 
 

@@ -16,7 +16,6 @@ from vec2face.cards import formats
 from vec2face.errors import CardError
 from vec2face.fileio.atomic import write_text
 
-RECIPE_PARTS = ("backbone", "head", "augmentation", "selection")
 PIXELS_ASSUMED = "no contract file lies beside the network, so ArcFace's pixels are assumed"
 
 
@@ -102,19 +101,23 @@ def comparison_document(facts: Mapping[str, Any], *, figure: str | None) -> Docu
     if facts["warning"] is not None:
         marks = "; ".join(f"{mark}: {meaning}" for mark, meaning in facts["marks"].items())
         notes += [facts["warning"], f"Marks of published rows: {marks}."]
+    if facts["any_size"]:
+        notes.append(
+            f"{', '.join(facts['any_size'])}: the sources do not state how many pairs there are, so any set of that "
+            "name stands in its column."
+        )
     table = [
         (
             row["name"],
             "this machine" if row["own"] else f"published [{row['mark']}]",
+            row["people"] or "-",
             row["images"] or "-",
             *(f"{row['scores'][column]:.2f}" if column in row["scores"] else "-" for column in columns),
         )
         for row in rows
     ]
-    recipes = [
-        (row["name"], *(row["recipe"][part] or "not stated" for part in RECIPE_PARTS), row["source"], row["note"] or "")
-        for row in rows
-    ]
+    first, *others = rows
+    recipes = [(row["name"], *(value or "not stated" for value in row["recipe"].values())) for row in rows]
     return Document(
         title="Comparison of recognisers",
         subtitle=f"Set side by side by vec2face {facts['vec2face']}.",
@@ -122,11 +125,25 @@ def comparison_document(facts: Mapping[str, Any], *, figure: str | None) -> Docu
             Section(
                 "Accuracy",
                 notes=tuple(notes),
-                columns=("training set or run", "measured", "images", *columns),
+                columns=("training set or run", "measured", "people x images", "images", *columns),
                 rows=tuple(table),
                 figures=((figure, "Highest first; runs of this machine in red"),) if figure is not None else (),
             ),
-            Section("Recipes and sources", columns=("", *RECIPE_PARTS, "source", "note"), rows=tuple(recipes)),
+            Section(
+                f"What differs from {first['name']}",
+                notes=("Of what both state. Published rows are of other training sets; that is not repeated here.",),
+                columns=("", "differs", "not stated by both"),
+                rows=tuple(
+                    (row["name"], "; ".join(row["differs"]) or "nothing that both state", ", ".join(row["unstated"]))
+                    for row in others
+                ),
+            ),
+            Section("Recipes", columns=("", *first["recipe"]), rows=tuple(recipes)),
+            Section(
+                "Sources",
+                columns=("", "source", "note"),
+                rows=tuple((row["name"], row["source"], row["note"] or "") for row in rows),
+            ),
         ),
     )
 
