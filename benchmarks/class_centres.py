@@ -1,4 +1,7 @@
-"""Measure a step of the class centres, all of them against a sample: time, and the most memory it takes.
+"""Measure a step of the class centres, plain, all of them and a sample: time, and the most memory it takes.
+
+The plain softmax is what anybody would write: a parameter of all centres, `F.cross_entropy` of the same head's logits,
+autograd, and `torch.optim.SGD` with momentum and weight decay.
 
 Each setting runs in a process of its own, so that its peak is its own. The arithmetic for several GPUs follows.
 
@@ -9,6 +12,7 @@ import argparse
 import multiprocessing
 import resource
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.queues import Queue
 
@@ -17,21 +21,24 @@ import torch
 
 from vec2face.models.heads import ArcFace
 from vec2face.training.centre_rows import RowSgd
-from vec2face.training.class_centres import CentreLearner, sample_classes
+from vec2face.training.class_centres import CentreLearner, _first_centres, sample_classes
 from vec2face.training.processes import Processes
 
 MIB = 2**20
 FLOAT = 4  # bytes
+HEAD = {"scale": 64, "margin": 0.5, "easy_margin": False}
+SGD = {"momentum": 0.9, "weight_decay": 5e-4}
+RATE = 0.1
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What is measured."""
+    """What is measured: a share of the centres by `CentreLearner`, or the plain softmax where `share` is None."""
 
     classes: int
     dim: int
     batch: int
-    share: float
+    share: float | None
     steps: int
     threads: int
     device: str
@@ -56,28 +63,62 @@ def measure(setting: Setting, answer: "Queue[Cost]") -> None:
     labels = np.random.default_rng(0).integers(0, setting.classes, setting.batch)
     (embeddings @ embeddings.T).sum().backward()  # loads the libraries before memory is counted
     before = _peak(device)
+    make = plain_step if setting.share is None else learner_step
+    run_step = make(setting, embeddings, labels, device)
+    kept = 2 * setting.classes * setting.dim * FLOAT / MIB
+    seconds, processor = [], []
+    for step in range(setting.steps):
+        began, worked = time.perf_counter(), time.process_time()
+        run_step(step)
+        seconds.append(time.perf_counter() - began)
+        processor.append(time.process_time() - worked)
+    answer.put(Cost(float(np.median(seconds)), float(np.median(processor)), kept, _peak(device) - before))
+
+
+def learner_step(
+    setting: Setting, embeddings: torch.Tensor, labels: np.ndarray, device: torch.device
+) -> Callable[[int], float]:
+    """Return a step of `CentreLearner` at the setting's share: number of the step -> loss."""
     learner = CentreLearner(
-        head=ArcFace(scale=64, margin=0.5, easy_margin=False),
+        head=ArcFace(**HEAD),
         classes=setting.classes,
         dim=setting.dim,
-        make_optimizer=lambda weight: RowSgd(weight, momentum=0.9, weight_decay=5e-4),
-        rate=lambda images: 0.1,
+        make_optimizer=lambda weight: RowSgd(weight, **SGD),
+        rate=lambda images: RATE,
         seed=0,
         passes=1,
         processes=Processes(device=device),
     )
-    kept = 2 * learner.weight.numel() * FLOAT / MIB
-    seconds, processor = [], []
-    for step in range(setting.steps):
-        began, worked = time.perf_counter(), time.process_time()
+
+    def run_step(step: int) -> float:
         chosen = sample_classes(labels, setting.classes, share=setting.share, seed=0, step=step)
         sampled = None if chosen is None else torch.from_numpy(chosen).to(device)
         learner.begin()
-        learner.classify(embeddings, torch.from_numpy(labels).to(device), sampled, images_before=0).backward()
+        loss = learner.classify(embeddings, torch.from_numpy(labels).to(device), sampled, images_before=0)
+        loss.backward()
         learner.finish()
-        seconds.append(time.perf_counter() - began)
-        processor.append(time.process_time() - worked)
-    answer.put(Cost(float(np.median(seconds)), float(np.median(processor)), kept, _peak(device) - before))
+        return float(loss.detach())
+
+    return run_step
+
+
+def plain_step(
+    setting: Setting, embeddings: torch.Tensor, labels: np.ndarray, device: torch.device
+) -> Callable[[int], float]:
+    """Return a step of the plain softmax from the same first centres, as `learner_step` does."""
+    head = ArcFace(**HEAD)
+    centres = torch.nn.Parameter(_first_centres(0, setting.classes, setting.dim, 0).to(device))
+    optimizer = torch.optim.SGD([centres], lr=RATE, **SGD)
+    targets = torch.from_numpy(labels).to(device)
+
+    def run_step(step: int) -> float:
+        optimizer.zero_grad()
+        loss = head.loss(embeddings, centres, targets)  # F.cross_entropy of the logits of all classes
+        loss.backward()
+        optimizer.step()
+        return float(loss.detach())
+
+    return run_step
 
 
 def arithmetic(*, classes: int, dim: int, batch: int, share: float, gpus: int) -> str:
@@ -120,7 +161,8 @@ def main() -> None:
     print(
         f"{options.classes} classes x {options.dim}, batch {options.batch}, {options.device}, median of {options.steps}"
     )
-    for share in shares:
+    for share in (None, *shares):
+        name = "plain softmax" if share is None else f"share {share:g}"
         setting = Setting(
             options.classes, options.dim, options.batch, share, options.steps, options.threads, options.device
         )
@@ -129,11 +171,11 @@ def main() -> None:
         worker.start()
         worker.join()
         if worker.exitcode:
-            raise SystemExit(f"the measurement at share {share:g} ended with code {worker.exitcode}; was memory short?")
+            raise SystemExit(f"the measurement of {name} ended with code {worker.exitcode}; was memory short?")
         cost = answer.get()
-        times = f"{1000 * cost.seconds:.0f} ms a step, {1000 * cost.processor_seconds:.0f} ms of processors"
+        times = f"{cost.seconds:.2f} s a step by the clock, {cost.processor_seconds:.2f} s of processors"
         memory = f"{cost.peak:.0f} MiB at most, of which {cost.kept:.0f} MiB are centres and momentum"
-        print(f"share {share:g}: {times}; {memory}")
+        print(f"{name}: {times}; {memory}")
     for share in shares:
         print(arithmetic(classes=options.classes, dim=options.dim, batch=options.batch, share=share, gpus=options.gpus))
 

@@ -36,7 +36,7 @@ def make_bin(pairs: Path, images: Path, out: Path, overwrite: bool) -> None:
     listed = read_pair_list(pairs)
     names = [name for pair in listed.pairs for name in (pair.first, pair.second)]
     with TerminalProgress() as progress:
-        found = fetch_images(images, names, progress=progress)
+        found = fetch_images(images, names, where=str(pairs), progress=progress)
     write_bin(out, listed.pairs, found)
     genuine = sum(pair.same for pair in listed.pairs)
     click.echo(f"{len(listed.pairs):,} pairs ({genuine:,} of one person) of {len(found):,} images in {out}")

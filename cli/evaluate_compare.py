@@ -17,8 +17,8 @@ _PATH = LocalPath()
 def compare(results: tuple[str, ...], published: bool, out: Path | None, overwrite: bool) -> None:
     """Set RESULTs of `evaluate verification` (result.json, or its folder; NAME=RESULT names it) side by side.
 
-    Published rows come from other backbones, heads, augmentations and ways to choose a checkpoint; the table says
-    which, as far as the sources do.
+    Each row says in what its training differs from that of the first. Published rows come from other backbones, heads,
+    augmentations and ways to choose a checkpoint; the table says which, as far as the sources do.
 
     \b
     Example:
@@ -43,13 +43,23 @@ def compare(results: tuple[str, ...], published: bool, out: Path | None, overwri
         write_document(comparison_document(facts, figure="comparison.png"), out, "comparison")
         write_json(out / "comparison.json", facts)
     width = max(len(row["name"]) for row in facts["rows"])
-    click.echo(" " * width + "".join(f"{column:>9}" for column in facts["columns"]))
+    widths = {column: max(9, 2 + len(column)) for column in facts["columns"]}
+    click.echo(" " * width + "".join(f"{column:>{widths[column]}}" for column in facts["columns"]))
     for row in facts["rows"]:
         cells = (
-            f"{row['scores'][column]:>{max(9, len(column))}.2f}" if column in row["scores"] else f"{'-':>9}"
+            f"{row['scores'][column]:>{widths[column]}.2f}" if column in row["scores"] else f"{'-':>{widths[column]}}"
             for column in facts["columns"]
         )
         click.echo(f"{row['name']:<{width}}" + "".join(cells) + ("" if row["own"] else f"  [{row['mark']}]"))
+    first, *others = facts["rows"]
+    for row in others:
+        if row["own"]:
+            text = "; ".join(row["differs"]) or "nothing that both state"
+            silent = f"; not stated by both: {', '.join(row['unstated'])}" if row["unstated"] else ""
+            click.echo(f"{row['name']} differs from {first['name']} in {text}{silent}.")
+    for row in facts["rows"]:
+        if row["own"] and row["note"]:
+            click.echo(f"{row['name']}: {row['note']}.")
     if facts["differing"]:
         click.echo(f"Not the same set in every result: {', '.join(facts['differing'])}.", err=True)
     if facts["warning"] is not None:

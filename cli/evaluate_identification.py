@@ -6,7 +6,7 @@ from typing import Literal
 import click
 
 from vec2face.fileio.location import Location
-from vec2face_cli.evaluation_output import measurement_options, prepare_output, write_output
+from vec2face_cli.evaluation_output import measurement_options, prepare_output, print_pixels, write_output
 from vec2face_cli.locations import LOCATION
 
 
@@ -76,3 +76,4 @@ def identification(
     )
     for rank, rate in facts["rank_rates"].items():
         click.echo(f"rank {rank:>3}  {100 * rate:.2f} %")
+    print_pixels(facts["subject"])

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from vec2face.fileio.location import Location
-from vec2face_cli.evaluation_output import measurement_options, prepare_output, write_output
+from vec2face_cli.evaluation_output import measurement_options, prepare_output, print_pixels, write_output
 from vec2face_cli.locations import LOCATION, LocalPath
 
 
@@ -79,3 +79,4 @@ def ijb(
             for far, tar in run["tar_at_far"].items()
         )
         click.echo(f"{facts['benchmark']} {run['setting']}  TAR at FAR {values}; EER {100 * run['eer']:.2f} %")
+    print_pixels(facts["subject"])

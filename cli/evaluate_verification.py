@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from vec2face.fileio.location import Location
-from vec2face_cli.evaluation_output import measurement_options, prepare_output, write_output
+from vec2face_cli.evaluation_output import measurement_options, prepare_output, print_pixels, write_output
 from vec2face_cli.locations import LOCATION
 
 
@@ -75,7 +75,7 @@ def verification(
         _print_group(group)
     if "Avg" in facts["benchmarks"]:
         click.echo(f"average of the five: {facts['benchmarks']['Avg']:.2f} %")
-    _print_contract(facts["subject"])
+    print_pixels(facts["subject"])
 
 
 def _print_set(entry: dict, *, subject: str) -> None:
@@ -88,13 +88,21 @@ def _print_set(entry: dict, *, subject: str) -> None:
     )
     click.echo(
         f"VAL         {100 * val['mean']:.2f} +- {100 * val['std']:.2f} %  at FAR {val['target_far']:g} "
-        f"(met: {val['far']:.2g})"
+        f"(met: {val['far']:.2g}){_folds_left_out(entry)}"
     )
     for far, tar in entry["tar_at_far"].items():
         text = "too few pairs of different people to tell" if tar is None else f"{100 * tar:.2f} %"
         click.echo(f"TAR         {text}  at FAR {far}")
     click.echo(f"EER         {100 * entry['eer']:.2f} %")
     click.echo(f"AUC         {entry['auc']:.5f}")
+
+
+def _folds_left_out(entry: dict) -> str:
+    """Say over how many folds VAL and its FAR are, where not all folds hold pairs of both kinds."""
+    val, folds = entry["val"], entry["folds"]
+    if val["folds"] == folds == val["far_folds"]:
+        return ""
+    return f"; VAL of {val['folds']}, FAR of {val['far_folds']} of {folds} folds, the others hold no such pairs"
 
 
 def _print_group(group: dict) -> None:
@@ -111,10 +119,3 @@ def _print_group(group: dict) -> None:
                 f"FNMR {100 * common['false_non_matches'][name]:.2f} %"
             )
         click.echo(f"  {text}")
-
-
-def _print_contract(subject: dict) -> None:
-    if subject["kind"] == "network":
-        contract = subject["contract"]
-        mean, std = (", ".join(f"{value:.4g}" for value in contract[key]) for key in ("mean", "std"))
-        click.echo(f"{subject['name']} was fed {contract['color_order']} pixels, mean ({mean}), std ({std}).")

@@ -60,3 +60,16 @@ def write_output(facts: Mapping[str, Any], document: "Document", out: Path | Non
     if out is not None:
         write_document(document, out, "result")
         write_json(out / "result.json", facts)  # last: it says that the result is whole
+
+
+def print_pixels(subject: Mapping[str, Any]) -> None:
+    """Print what pixels a network was fed, and whether that is a guess; nothing for stored embeddings."""
+    from vec2face.cards.benchmark import PIXELS_ASSUMED
+
+    if subject["kind"] == "network":
+        contract = subject["contract"]
+        mean, std = (", ".join(f"{value:.4g}" for value in contract[key]) for key in ("mean", "std"))
+        click.echo(f"{subject['name']} was fed {contract['color_order']} pixels, mean ({mean}), std ({std}).")
+        if subject["contract_assumed"]:
+            file = f"{subject['name']}.contract.json"
+            click.echo(f"Note: {PIXELS_ASSUMED}; if it was trained on others, state them in {file}.")

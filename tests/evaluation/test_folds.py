@@ -99,6 +99,15 @@ def test_val_is_zero_where_the_far_is_never_reached():
     assert (found.mean, found.far) == (0.0, 0.0)
 
 
+def test_val_counts_the_folds_that_hold_pairs_of_a_kind():
+    distances = np.array([0.1, 0.1, 3.0, 3.0, 0.1, 3.0, 3.0, 3.0])
+    same = np.array([True, True, False, False, True, False, False, False])  # the kinds of four folds: 1, 0, both, 0
+    found = fold_val(distances, same, folds=4)
+    assert (found.mean, found.std, found.folds, found.far_folds) == (1.0, 0.0, 2, 3)
+    whole = fold_val(np.where(same, 0.5, 3.0), np.arange(8) % 2 == 0, folds=4)
+    assert (whole.folds, whole.far_folds) == (4, 4)
+
+
 def test_folds_stand_one_after_the_other():
     assert fold_of(6, 3).tolist() == [0, 0, 1, 1, 2, 2]
     assert fold_of(5, 3).tolist() == [0, 0, 1, 1, 2]

@@ -133,14 +133,16 @@ def test_a_packs_held_out_people_are_taken_and_its_pixels_kept(tmp_path):
     assert read_people(pack).images == {"p0": ["p0/i0", "p0/i1", "p0/i2"], "p2": ["p2/i6", "p2/i7", "p2/i8"]}
     assert set(read_people(pack, part="training").images) == {"p1"}
     assert set(read_people(pack, part="all").images) == {"p0", "p1", "p2"}
-    image = fetch_images(pack, ["p2/i7"])["p2/i7"]
+    image = fetch_images(pack, ["p2/i7"], where="pairs.txt")["p2/i7"]
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(image))), pixels[7])
+    with pytest.raises(InputError, match=r"1 of the 2 images that mine\.txt names are missing .* the first is p9/i9"):
+        fetch_images(pack, ["p2/i7", "p9/i9"], where="mine.txt")
 
 
 def test_images_that_are_missing_or_not_aligned_are_told(faces, tmp_path):
     pairs = tmp_path / "pairs.txt"
     pairs.write_text("a/1.jpg\ta/2.jpg\t1\nperson 1/0.jpg\tb/1.jpg\t0\n")
-    with pytest.raises(InputError, match=r"3 of the 4 images .* the first is a/1\.jpg"):
+    with pytest.raises(InputError, match=rf"3 of the 4 images that {pairs} names .* the first is a/1\.jpg"):
         run(make_bin, pairs, "--images", faces, "--out", tmp_path / "x.bin")
     Image.new("RGB", (250, 250)).save(faces / "large.png")
     pairs.write_text("large.png\tperson 1/0.jpg\t0\n")

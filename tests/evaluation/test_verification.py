@@ -3,11 +3,14 @@
 import io
 import json
 import pickle
+from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from click.testing import CliRunner
+from onnx import TensorProto, helper
 from PIL import Image
 from safetensors.numpy import save_file
 
@@ -37,7 +40,8 @@ class LeftRight(FaceEmbedder):
 def subject():
     contract = InputContract().to_dict()
     facts = {"reference": "x", "name": "left-right", "kind": "network", "network": "LeftRight", "digest": "0" * 64}
-    return NetworkSubject(facts | {"width": 6, "contract": contract, "device": "cpu"}, LeftRight(), None)
+    facts |= {"width": 6, "contract": contract, "contract_assumed": False, "device": "cpu"}
+    return NetworkSubject(facts, LeftRight(), None)
 
 
 def encoded(color_left, color_right, size=112):
@@ -197,10 +201,29 @@ def test_groups_and_documents(tmp_path):
         run_verification(one, sets[:1], batch_size=64, resamples=20, seed=0)
 
 
+def test_folds_of_one_kind_are_told_beside_val(tmp_path):
+    images, same = colour_pairs(0)
+    order = sorted(range(40), key=lambda pair: same[pair])  # two folds of different people, then two of one person
+    ordered = [images[2 * pair + side] for pair in order for side in (0, 1)]
+    path = saved(tmp_path / "sorted.bin", ordered, [same[pair] for pair in order])
+    np.save(tmp_path / "e.npy", np.random.default_rng(0).normal(size=(80, 5)))
+    out = tmp_path / "out"
+    words = ["verification", str(tmp_path / "e.npy"), path, "--folds", "4", "--resamples", "100", "--out", str(out)]
+    done = CliRunner().invoke(evaluate, words)
+    assert done.exit_code == 0, done.exception
+    val = json.loads((out / "result.json").read_text())["sets"][0]["val"]
+    assert (val["folds"], val["far_folds"]) == (2, 2)
+    assert "VAL of 2, FAR of 2 of 4 folds, the others hold no such pairs" in done.output
+    assert "(2 of 4 folds)" in (out / "result.md").read_text()
+
+
 def test_papers_columns_need_the_sets_name_and_size(colour_set):
     (measured,) = measure_sets(subject(), [open_verification_set(f"lfw={colour_set}")], resamples=20)
     assert benchmark_scores([measured.result]) == {}  # forty pairs are not LFW
     object.__setattr__(measured.result, "pairs", 6000)
+    object.__setattr__(measured.result, "name", "SLLFW")
+    assert benchmark_scores([measured.result]) == {"SLLFW": 100 * measured.result.accuracy.mean}
+    object.__setattr__(measured.result, "name", "lfw")
     assert benchmark_scores([measured.result]) == {"LFW": 100 * measured.result.accuracy.mean}
 
 
@@ -222,6 +245,38 @@ def test_the_command_writes_result_and_tables(colour_set, tiny_embedder_dir, tmp
     again = CliRunner().invoke(evaluate, words)
     assert isinstance(again.exception, InputError)
     assert "already holds a result.json" in str(again.exception)
+
+
+def test_an_onnx_file_without_a_contract_says_that_its_pixels_are_assumed(colour_set, tmp_path):
+    graph = helper.make_graph(
+        [
+            helper.make_node("AveragePool", ["x"], ["pooled"], kernel_shape=[56, 56], strides=[56, 56]),
+            helper.make_node("Flatten", ["pooled"], ["y"]),
+        ],
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, 112, 112])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 12])],
+    )
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), tmp_path / "net.onnx"
+    )
+
+    def measured(out):
+        words = ["verification", str(tmp_path / "net.onnx"), colour_set, "--resamples", "100", "--out", str(out)]
+        done = CliRunner().invoke(evaluate, words)
+        assert done.exit_code == 0, done.exception
+        return done.output, json.loads((out / "result.json").read_text())["subject"], (out / "result.md").read_text()
+
+    output, facts, markdown = measured(tmp_path / "assumed")
+    assert (facts["contract_assumed"], facts["contract"]) == (True, json.loads(json.dumps(InputContract().to_dict())))
+    assert "ArcFace's pixels are assumed; if it was trained on others, state them in net.contract.json." in output
+    assert "ArcFace's pixels are assumed |" in markdown
+    # The example of the documentation is such a file.
+    text = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text()
+    (tmp_path / "net.contract.json").write_text(text.split("```json\n")[1].split("```")[0])
+    output, facts, markdown = measured(tmp_path / "stated")
+    assert (facts["contract_assumed"], facts["contract"]["mean"]) == (False, [0.485, 0.456, 0.406])
+    assert "assumed" not in output + markdown
 
 
 def test_bare_checkpoints_need_their_layout(tiny_embedder_dir, tmp_path):

@@ -16,7 +16,7 @@ from vec2face.cards import formats
 from vec2face.errors import CardError
 from vec2face.fileio.atomic import write_text
 
-RECIPE_PARTS = ("backbone", "head", "augmentation", "selection")
+PIXELS_ASSUMED = "no contract file lies beside the network, so ArcFace's pixels are assumed"
 
 
 @dataclass(frozen=True)
@@ -101,19 +101,23 @@ def comparison_document(facts: Mapping[str, Any], *, figure: str | None) -> Docu
     if facts["warning"] is not None:
         marks = "; ".join(f"{mark}: {meaning}" for mark, meaning in facts["marks"].items())
         notes += [facts["warning"], f"Marks of published rows: {marks}."]
+    if facts["any_size"]:
+        notes.append(
+            f"{', '.join(facts['any_size'])}: the sources do not state how many pairs there are, so any set of that "
+            "name stands in its column."
+        )
     table = [
         (
             row["name"],
             "this machine" if row["own"] else f"published [{row['mark']}]",
+            row["people"] or "-",
             row["images"] or "-",
             *(f"{row['scores'][column]:.2f}" if column in row["scores"] else "-" for column in columns),
         )
         for row in rows
     ]
-    recipes = [
-        (row["name"], *(row["recipe"][part] or "not stated" for part in RECIPE_PARTS), row["source"], row["note"] or "")
-        for row in rows
-    ]
+    first, *others = rows
+    recipes = [(row["name"], *(value or "not stated" for value in row["recipe"].values())) for row in rows]
     return Document(
         title="Comparison of recognisers",
         subtitle=f"Set side by side by vec2face {facts['vec2face']}.",
@@ -121,11 +125,25 @@ def comparison_document(facts: Mapping[str, Any], *, figure: str | None) -> Docu
             Section(
                 "Accuracy",
                 notes=tuple(notes),
-                columns=("training set or run", "measured", "images", *columns),
+                columns=("training set or run", "measured", "people x images", "images", *columns),
                 rows=tuple(table),
                 figures=((figure, "Highest first; runs of this machine in red"),) if figure is not None else (),
             ),
-            Section("Recipes and sources", columns=("", *RECIPE_PARTS, "source", "note"), rows=tuple(recipes)),
+            Section(
+                f"What differs from {first['name']}",
+                notes=("Of what both state. Published rows are of other training sets; that is not repeated here.",),
+                columns=("", "differs", "not stated by both"),
+                rows=tuple(
+                    (row["name"], "; ".join(row["differs"]) or "nothing that both state", ", ".join(row["unstated"]))
+                    for row in others
+                ),
+            ),
+            Section("Recipes", columns=("", *first["recipe"]), rows=tuple(recipes)),
+            Section(
+                "Sources",
+                columns=("", "source", "note"),
+                rows=tuple((row["name"], row["source"], row["note"] or "") for row in rows),
+            ),
         ),
     )
 
@@ -146,7 +164,7 @@ def _verification(facts: Mapping[str, Any]) -> list[Section]:
                 f"{found['pairs']:,}",
                 f"{points(accuracy['mean'])} +- {points(accuracy['std'])}",
                 _bounds(bounds["accuracy"]),
-                f"{points(val['mean'])} +- {points(val['std'])}",
+                f"{points(val['mean'])} +- {points(val['std'])}{_folds_used(found)}",
                 f"{points(found['eer'])} {_bounds(bounds['eer'])}",
                 f"{found['auc']:.5f}",
                 *(_tar(found["tar_at_far"][far], bounds["tar_at_far"][far]) for far in fars),
@@ -159,8 +177,8 @@ def _verification(facts: Mapping[str, Any]) -> list[Section]:
             notes=(
                 "Accuracy and VAL: mean and standard deviation over consecutive folds, each with the threshold that "
                 "the other folds give; embeddings of image and mirror image summed. VAL at a false accept rate of "
-                f"{facts['sets'][0]['val']['target_far']:g}. In brackets: {level:.0f} % bootstrap intervals over "
-                "pairs. All in percent but AUC.",
+                f"{facts['sets'][0]['val']['target_far']:g}, over the folds that hold pairs of one person. In "
+                f"brackets: {level:.0f} % bootstrap intervals over pairs. All in percent but AUC.",
             ),
             columns=("set", "pairs", "accuracy", "interval", "VAL", "EER", "AUC", *(f"TAR@{far}" for far in fars)),
             rows=tuple(rows),
@@ -266,6 +284,7 @@ def _about(facts: Mapping[str, Any]) -> list[Section]:
                 f"{contract['size']}x{contract['size']} {contract['color_order']}, mean {_numbers(contract['mean'])}, "
                 f"std {_numbers(contract['std'])}, {contract['alignment']}",
             ),
+            *([("pixels known from", f"nothing: {PIXELS_ASSUMED}")] if subject["contract_assumed"] else ()),
             ("device", subject["device"]),
         ]
     else:
@@ -300,6 +319,12 @@ def _verification_figures(figures: Mapping[str, Any] | None) -> tuple[tuple[str,
 
 def _title(found: Mapping[str, Any]) -> str:
     return str(found["name"] if found["group"] is None else f"{found['group']}/{found['name']}")
+
+
+def _folds_used(found: Mapping[str, Any]) -> str:
+    """Over how many folds VAL is, where some hold no pairs of one person."""
+    used, folds = found["val"]["folds"], found["folds"]
+    return "" if used == folds else f" ({used} of {folds} folds)"
 
 
 def _bounds(bounds: list[float]) -> str:

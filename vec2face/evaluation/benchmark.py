@@ -64,14 +64,15 @@ def run_verification(
 
 
 def benchmark_scores(results: Sequence[SetResult]) -> dict[str, float]:
-    """Accuracy in percent by published column; "Avg", their mean, stands there if all five are."""
+    """Accuracy in percent by published column; "Avg", the mean of the five, stands there if all of them do."""
     scores = {}
     for result in results:
         column = column_of(result.name, result.pairs) if result.group is None else None
         if column is not None:
             scores[column] = 100 * result.accuracy.mean
-    if len(scores) == len(BENCHMARKS):
-        scores["Avg"] = float(np.mean(list(scores.values())))
+    five = [scores[benchmark.column] for benchmark in BENCHMARKS if benchmark.column in scores]
+    if len(five) == len(BENCHMARKS):
+        scores["Avg"] = float(np.mean(five))
     return scores
 
 

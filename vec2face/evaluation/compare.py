@@ -8,9 +8,17 @@ from typing import Any
 
 import vec2face
 from vec2face.errors import InputError
-from vec2face.evaluation.published_rows import BENCHMARKS, MARKS, published_rows, published_table
+from vec2face.evaluation.published_rows import (
+    BENCHMARKS,
+    HARD_BENCHMARKS,
+    MARKS,
+    column_of,
+    published_rows,
+    published_table,
+)
+from vec2face.evaluation.trainings import Training, differences, published_training, read_training, unstated
 
-FORMAT = "vec2face-comparison/1"
+FORMAT = "vec2face-comparison/2"
 AVERAGE = "Avg"
 
 Facts = dict[str, Any]
@@ -59,20 +67,24 @@ def compare(runs: Sequence[Run], *, published: bool) -> Facts:
     """Return the facts of a comparison: columns, and a row for each run and, if asked for, each published one.
 
     A benchmark's column takes a set by name and number of pairs; any other set has a column of its own. Rows keep the
-    given order, published ones follow in rising order of their average.
+    given order, published ones follow in rising order of their average. Each says how it was trained (`recipe`, by
+    `vec2face.evaluation.trainings.PARTS`), in what that differs from the first row (`differs`), and of what it says
+    nothing (`unstated`).
     """
     digests = _digests(runs)
-    rows = [_own_row(run) for run in runs]
+    first = _training(runs[0])
+    rows = [_own_row(run, first) for run in runs]
     others = list(dict.fromkeys(column for row in rows for column in row["scores"] if column not in _known()))
     used = {column for row in rows for column in row["scores"]}
     if published:
-        rows += _published()
+        rows += _published(first)
     columns = [column for column in _known() if published or column in used] + others
     return {
         "format": FORMAT,
         "vec2face": vec2face.__version__,
         "columns": columns,
         "rows": rows,
+        "any_size": [one.column for one in HARD_BENCHMARKS if one.pairs is None and one.column in used],
         "differing": sorted(column for column, found in digests.items() if len(found) > 1),
         "warning": published_table()["warning"] if published else None,
         "marks": MARKS if published else None,
@@ -95,7 +107,8 @@ def bars(facts: Facts) -> tuple[str, dict[str, tuple[float, bool]]]:
 
 
 def _known() -> tuple[str, ...]:
-    return (*(benchmark.column for benchmark in BENCHMARKS), AVERAGE)
+    five, hard = ([benchmark.column for benchmark in group] for group in (BENCHMARKS, HARD_BENCHMARKS))
+    return (*five, AVERAGE, *hard)
 
 
 def _read(path: Path) -> Facts:
@@ -114,10 +127,8 @@ def _read(path: Path) -> Facts:
 
 def _column(found: Mapping[str, Any]) -> str:
     title = found["name"] if found["group"] is None else f"{found['group']}/{found['name']}"
-    for benchmark in BENCHMARKS:
-        if found["group"] is None and found["pairs"] == benchmark.pairs and title.lower() in benchmark.names:
-            return benchmark.column
-    return f"{title} ({found['pairs']:,} pairs)"
+    column = column_of(title, found["pairs"]) if found["group"] is None else None
+    return column or f"{title} ({found['pairs']:,} pairs)"
 
 
 def _digests(runs: Sequence[Run]) -> dict[str, set[str]]:
@@ -128,52 +139,50 @@ def _digests(runs: Sequence[Run]) -> dict[str, set[str]]:
     return digests
 
 
-def _own_row(run: Run) -> Facts:
+def _own_row(run: Run, first: Training) -> Facts:
     facts = run.facts
+    subject = facts["subject"]
     scores = {_column(found): 100 * found["accuracy"]["mean"] for found in facts["sets"]}
     if AVERAGE in facts["benchmarks"]:
         scores[AVERAGE] = facts["benchmarks"][AVERAGE]
-    training = facts.get("training") or {}
-    recipe = _mapping(training, "recipe")
-    chosen = {"best": "the checkpoint best on a validation set", "last": "the last checkpoint"}
-    augmentation = ", ".join(f"{key} {value}" for key, value in _mapping(recipe, "augmentation").items())
+    training = _training(run)
     return {
         "name": run.name,
         "own": True,
         "kind": None,
-        "images": f"{training['images_seen']:,} seen" if isinstance(training.get("images_seen"), int) else None,
+        "images": None if training.images is None else f"{training.images:,}",
+        "people": training.people,
         "scores": scores,
         "source": str(run.path),
         "mark": None,
-        "recipe": {
-            "backbone": facts["subject"].get("network"),
-            "head": _mapping(recipe, "head").get("kind"),
-            "augmentation": augmentation or None,
-            "selection": chosen.get(str(recipe.get("keep"))),
-        },
-        "note": None,
+        "recipe": training.parts,
+        "differs": differences(training, first),
+        "unstated": unstated(training, first),
+        "note": "its pixels are assumed, without a contract file" if subject.get("contract_assumed") else None,
     }
 
 
-def _mapping(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """The mapping under a key, or an empty one: results of other programs may lack it."""
-    inner = values.get(key)
-    return inner if isinstance(inner, Mapping) else {}
+def _training(run: Run) -> Training:
+    return read_training(run.facts.get("training") or {}, network=run.facts["subject"].get("network"))
 
 
-def _published() -> list[Facts]:
+def _published(first: Training) -> list[Facts]:
     rows = sorted(published_rows(), key=lambda row: row.scores[AVERAGE])
+    trainings = [published_training(row.recipe) for row in rows]
     return [
         {
             "name": row.dataset,
             "own": False,
             "kind": row.kind,
             "images": row.images,
+            "people": None,
             "scores": row.scores,
             "source": row.source,
             "mark": row.mark,
-            "recipe": row.recipe,
+            "recipe": training.parts,
+            "differs": differences(training, first),
+            "unstated": unstated(training, first),
             "note": row.note,
         }
-        for row in rows
+        for row, training in zip(rows, trainings, strict=True)
     ]

@@ -36,12 +36,22 @@ class FoldAccuracy:
 
 @dataclass(frozen=True)
 class FoldRate:
-    """Validation rate: TAR at a target FAR, mean and population standard deviation of the folds, and the FAR met."""
+    """Validation rate: TAR at a target FAR.
+
+    Attributes:
+        mean, std: of the folds' TARs, in [0, 1]; std is the population's.
+        far: mean of the FARs met, in [0, 1].
+        target_far: FAR that the thresholds aim at.
+        folds: how many folds hold pairs of one person; `mean` and `std` are over these.
+        far_folds: how many folds hold pairs of different people; `far` is over these.
+    """
 
     mean: float
     std: float
     far: float
     target_far: float
+    folds: int
+    far_folds: int
 
 
 def require_even_folds(pairs: int, folds: int, *, where: str) -> None:
@@ -83,7 +93,13 @@ def fold_val(distances: NDArray[np.floating], same: NDArray[np.bool_], *, folds:
 
     The threshold is linear between the neighbouring points of `VAL_THRESHOLDS` (0 to 4 in steps of 0.001) whose FARs
     enclose the target; among thresholds of equal FAR the largest counts, as in the linear spline that insightface
-    takes. It is 0 where the target is not reached.
+    takes. It is 0 where the target is not reached. A fold without pairs of one kind says nothing about that kind's rate
+    and is left out of it; the answer says how many counted.
+
+    Args:
+        distances: (P,) squared distances, in [0, 4] for vectors of length 1.
+        same: (P,) whether a pair shows one person; both kinds must occur.
+        folds: how many; where P does not divide, the first ones are longer by one pair.
     """
     rates, fars = [], []
     for train, test in split(len(same), folds):
@@ -92,12 +108,11 @@ def fold_val(distances: NDArray[np.floating], same: NDArray[np.bool_], *, folds:
         threshold = float(np.interp(VAL_FAR, far, VAL_THRESHOLDS)) if far[-1] >= VAL_FAR else 0.0
         accepted = distances[test] < threshold
         genuine = same[test]
-        # A fold without pairs of one kind says nothing about that kind's rate.
         if genuine.any():
             rates.append(float(accepted[genuine].mean()))
         if not genuine.all():
             fars.append(float(accepted[~genuine].mean()))
-    return FoldRate(float(np.mean(rates)), float(np.std(rates)), float(np.mean(fars)), VAL_FAR)
+    return FoldRate(float(np.mean(rates)), float(np.std(rates)), float(np.mean(fars)), VAL_FAR, len(rates), len(fars))
 
 
 def fold_of(pairs: int, folds: int) -> NDArray[np.int64]:

@@ -69,19 +69,22 @@ def read_people(source: Path, *, part: Part | None = None, progress: ProgressRep
     return People(images)
 
 
-def fetch_images(source: Path, keys: Iterable[str], *, progress: ProgressReporter | None = None) -> dict[str, bytes]:
+def fetch_images(
+    source: Path, keys: Iterable[str], *, where: str, progress: ProgressReporter | None = None
+) -> dict[str, bytes]:
     """Return the stored bytes of chosen images by key; a face pack's pixels come as lossless PNG.
 
     Args:
         source: as for `read_people`; in an image folder, a key may also lack its ending, as in LFW's lists.
         keys: the images.
+        where: what names them, such as the file of pairs; for messages.
 
     Raises:
         InputError: keys are missing (how many, and the first), or an image is not 112x112 or cannot be decoded.
     """
     wanted = dict.fromkeys(keys)
     found: dict[str, bytes] = {}
-    for key, data in _stored(source, wanted, progress or SilentProgress()):
+    for key, data in _stored(source, wanted, where, progress or SilentProgress()):
         if key in wanted:
             pixels = decode_image(data, where=f"{source}: {key}")
             if pixels.shape[:2] != (IMAGE_SIZE, IMAGE_SIZE):
@@ -93,7 +96,7 @@ def fetch_images(source: Path, keys: Iterable[str], *, progress: ProgressReporte
     missing = [key for key in wanted if key not in found]
     if missing:
         raise InputError(
-            f"{len(missing):,} of the {len(wanted):,} images that the pairs name are missing in {source}, the first is "
+            f"{len(missing):,} of the {len(wanted):,} images that {where} names are missing in {source}, the first is "
             f"{missing[0]}."
         )
     return found
@@ -113,7 +116,9 @@ def pack_keys(pack: FacePack) -> list[str]:
     return keys
 
 
-def _stored(source: Path, wanted: dict[str, None], progress: ProgressReporter) -> Iterator[tuple[str, bytes]]:
+def _stored(
+    source: Path, wanted: dict[str, None], where: str, progress: ProgressReporter
+) -> Iterator[tuple[str, bytes]]:
     if is_pack(source):
         pack = FacePack.load(source)
         for row, key in enumerate(pack_keys(pack)):
@@ -122,7 +127,7 @@ def _stored(source: Path, wanted: dict[str, None], progress: ProgressReporter) -
         return
     reader = open_reader(source, people="none")
     if isinstance(reader, FolderReader):
-        for key, path in find_images(wanted, source, where="the list").items():
+        for key, path in find_images(wanted, source, where=where).items():
             yield key, path.read_bytes()
     else:
         for key, _, data in _records(reader, f"reading {source}", progress):

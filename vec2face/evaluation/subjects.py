@@ -31,7 +31,8 @@ class NetworkSubject:
     """A network that embeds images.
 
     Attributes:
-        facts: reference, name, kind, digest, width, contract and device, as results state them.
+        facts: reference, name, kind, digest, width, contract, whether that is assumed, and device, as results state
+            them.
         network: the embedder, on its device.
         training: what a training run wrote beside the weights, or None.
     """
@@ -159,6 +160,7 @@ def _network(reference: str, network: FaceEmbedder, sha256: str, folder: Path, d
         "digest": sha256,
         "width": network.dim,
         "contract": network.contract.to_dict(),
+        "contract_assumed": network.contract_assumed,
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
     }
     return NetworkSubject(facts, moved, read_training(folder))

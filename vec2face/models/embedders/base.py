@@ -16,11 +16,13 @@ class FaceEmbedder(ABC):
         name: the feature space's name; vectors of equal name can be compared.
         dim: width D of the embedding.
         contract: the pixels the network was trained on.
+        contract_assumed: whether nothing stated that contract, so that it is a guess.
     """
 
     name: str
     dim: int
     contract: InputContract
+    contract_assumed: bool = False
 
     @abstractmethod
     def forward_contract(self, pixels: Tensor) -> Tensor:

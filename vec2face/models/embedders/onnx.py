@@ -31,7 +31,7 @@ class OnnxEmbedder(FaceEmbedder):
         path: the `.onnx` file; external data is read from beside it.
         contract: the pixels the network was trained on. None reads an ArcFace recogniser, as insightface's model zoo
             distributes them: pixels in [-1, 1], or in [0, 255] where the graph begins with a subtraction and a
-            multiplication of its own.
+            multiplication of its own; `contract_assumed` is then true.
         name: the feature space's name; the file's stem by default.
         providers: onnxruntime execution providers, in order of preference.
 
@@ -65,7 +65,7 @@ class OnnxEmbedder(FaceEmbedder):
         except Exception as error:  # onnxruntime's errors share no public base class
             raise WeightsError(f"{self.path} is not a readable ONNX network: {_first_line(error)}") from None
         self._input, self._output, size, self._batch = self._read_signature()
-        self.contract = contract or arcface_contract(self.path)
+        self.contract, self.contract_assumed = contract or arcface_contract(self.path), contract is None
         if contract is None and size is not None and size != self.contract.size:
             raise WeightsError(
                 f"{self.path} takes {size}x{size} pixels; say what it was trained on with an explicit contract."
