@@ -1,7 +1,7 @@
 """`vec2face steer`: images of given people that measure what is asked of them."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,7 +110,7 @@ def steer(
     from vec2face.steering.inputs import draw_inputs
     from vec2face.steering.optimise import Steering
     from vec2face.steering.output import SteeringFolder
-    from vec2face.steering.targets import parse_target, split_assignments
+    from vec2face.steering.targets import as_asked, parse_target, split_assignments
     from vec2face_cli.progress import TerminalProgress
 
     if (bank is None) == (not photos):
@@ -124,6 +124,7 @@ def steer(
     require_device(device)
     measures = open_estimators(asked, references=estimators)
     wanted = [parse_target(asked[one.facts.name], one.facts) for one in measures]
+    written = [f"{one.facts.name} {as_asked(asked[one.facts.name], one.facts)}" for one in measures]
     generator = load_generator(weights)
     people, watcher = _people(bank, photos, detector, embedder, count, generator)
     folder = SteeringFolder(out, ids=people.ids, images=images, encoding=encoding)
@@ -157,8 +158,8 @@ def steer(
             if done:
                 folder.write_table(done, wanted)
     done.sort(key=lambda sample: sample.index)
-    _write_sheet(out / "before-after.png", done, wanted)
-    _report(out, done, wanted)
+    _write_sheet(out / "before-after.png", done, wanted[0].attribute, title=", ".join(written))
+    _report(out, done, dict(zip(written, wanted, strict=True)))
 
 
 def _people(
@@ -202,10 +203,10 @@ def _warm_start(
     return loaded.warm_start(tuple(names), generator=digest(weights, kind="generator"), options=options)
 
 
-def _write_sheet(path: Path, done: "Sequence[SteeredSample]", targets: "Sequence[Target]") -> None:
+def _write_sheet(path: Path, done: "Sequence[SteeredSample]", name: str, *, title: str) -> None:
+    """Draw the first samples before and after; under each the value of the attribute `name`."""
     from vec2face.evaluation.sheets import SheetRow, draw_sheet, save_sheet
 
-    name = targets[0].attribute
     shown = done[:_SHEET_ROWS]
     per_row = 8
     rows = []
@@ -215,20 +216,20 @@ def _write_sheet(path: Path, done: "Sequence[SteeredSample]", targets: "Sequence
         last = [f"{sample.after.values[name]:.4g} {sample.status}" for sample in part]
         rows.append(SheetRow("before", [sample.before.pixels for sample in part], first))
         rows.append(SheetRow("after", [sample.after.pixels for sample in part], last))
-    title = ", ".join(f"{target.attribute} {target}" for target in targets)
     note = f"{name} under each picture; {len(shown)} of {len(done)} samples"
     save_sheet(draw_sheet(rows, title=title, note=note), path)
 
 
-def _report(out: Path, done: "Sequence[SteeredSample]", targets: "Sequence[Target]") -> None:
+def _report(out: Path, done: "Sequence[SteeredSample]", targets: "Mapping[str, Target]") -> None:
+    """Say how the samples ended; `targets` are by what was asked."""
     from vec2face.errors import InputError
 
     counts = Counter(sample.status for sample in done)
     passes = sum(sample.evaluations for sample in done)
     ends = ", ".join(f"{counts[status]} {status}" for status in ("converged", "capped", "rejected"))
     click.echo(f"{out}: {len(done)} images, {ends}; {passes / len(done):.1f} passes an image.")
-    for target in targets:
+    for written, target in targets.items():
         hit = sum(target.accepts(sample.after.values[target.attribute]) for sample in done)
-        click.echo(f"  {target.attribute} {target}: {hit} of {len(done)}")
+        click.echo(f"  {written}: {hit} of {len(done)}")
     if all(sample.status == "rejected" and sample.after.problem for sample in done):
         raise InputError(f"no sample could be measured: {done[0].reason} The pictures and the table are in {out}.")

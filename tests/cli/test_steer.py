@@ -10,6 +10,7 @@ import safetensors.numpy
 import torch
 
 from tests import commands
+from vec2face.evaluation import sheets
 from vec2face.fileio.images import decode_image
 from vec2face.identities import IdentityBank
 from vec2face.steering.image_statistics import Brightness
@@ -96,7 +97,7 @@ def test_samples_that_do_not_reach_it_are_told_of(common: list[object], tmp_path
     done = run(*common, "--brightness", 250, "--max-evaluations", 2, "--identities", 1, "--format", "jpeg")
     assert done.exit_code == 0, done.output
     assert "0 converged, 1 capped, 0 rejected; 2.0 passes an image." in done.stdout
-    assert "brightness 246..254: 0 of 1" in done.stdout
+    assert "brightness 250+-4: 0 of 1" in done.stdout
     (row,) = csv.DictReader((tmp_path / "out" / "steering.csv").read_text().splitlines())
     assert row["reason"].startswith("after 2 passes brightness is")
     assert (tmp_path / "out" / "images" / "0000000_0000.jpg").is_file()
@@ -111,7 +112,7 @@ def test_an_impossible_pair_ends_at_the_cap_with_a_status_and_a_count(
     done = run(*common, *own, "--yaw", 90, "--quality", 99, "--max-evaluations", 3)
     assert done.exit_code == 0, done.output
     assert "3 images, 0 converged, 3 capped, 0 rejected; 3.0 passes an image." in done.stdout
-    assert "yaw 85..95: 0 of 3" in done.stdout
+    assert "yaw 90+-5: 0 of 3" in done.stdout
     rows = list(csv.DictReader((tmp_path / "out" / "steering.csv").read_text().splitlines()))
     assert {(row["status"], row["passes"]) for row in rows} == {("capped", "3")}
     assert all("yaw is" in row["reason"] and "quality is" in row["reason"] for row in rows)
@@ -126,6 +127,18 @@ def test_an_estimator_that_gives_nan_for_all_ends_with_a_sentence(
     assert said.startswith("no sample could be measured: the estimator of nothing gave nan.")
     rows = list(csv.DictReader((tmp_path / "out" / "steering.csv").read_text().splitlines()))
     assert {row["status"] for row in rows} == {"rejected"}
+
+
+def test_the_sheet_says_what_was_asked(common: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    titles: list[str] = []
+    draw = sheets.draw_sheet
+    monkeypatch.setattr(sheets, "draw_sheet", lambda *rows, **more: titles.append(more["title"]) or draw(*rows, **more))
+    (tmp_path / "odd_tolerance.py").write_text(OUT_OF_REACH.replace("tolerance=5", "tolerance=2.1049"))
+    monkeypatch.syspath_prepend(tmp_path)
+    asked = ("--estimator", "odd_tolerance:Yaw", "--yaw", 40, "--contrast", ">=0", "--brightness", "128+-2.25")
+    done = run(*common, *asked, "--max-evaluations", 1)
+    assert done.exit_code == 0, done.output
+    assert titles == ["yaw 40+-2.1, contrast >=0, brightness 128+-2.25"]
 
 
 @pytest.mark.parametrize(
