@@ -13,7 +13,7 @@ standard deviations.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,7 @@ STEP = 0.1
 IDENTITY_WEIGHT = 100.0
 
 Moves = Literal["vector", "both"]
+MOVES: tuple[Moves, ...] = get_args(Moves)
 
 
 @dataclass
@@ -112,3 +113,35 @@ def run_published_rule(
         parts = zip(targets[rows], values, cosines, strict=True)
         counts.accepted += sum(one.accepts(value) and cosine >= floor for one, value, cosine in parts)
     return counts
+
+
+def compare_rules(
+    generator: Vec2FaceGenerator,
+    embedder: FaceEmbedder,
+    estimator: AttributeEstimator,
+    inputs: SteeringInputs,
+    targets: Sequence[Target],
+    *,
+    ours: float | None,
+    every: Sequence[Moves],
+    batch_size: int,
+    cap: int,
+    floor: float,
+) -> dict[str, dict[str, Any]]:
+    """Run the rule with each of the moves, and set it beside steering; see `run_published_rule`.
+
+    Args:
+        ours: passes that steering took for each accepted picture; None where it accepted none.
+        every: the moves.
+
+    Returns:
+        {moves: the counts, and `ratio`, how many times as many passes the rule took}.
+    """
+    found = {}
+    for moves in every:
+        counts = run_published_rule(
+            generator, embedder, estimator, inputs, targets, batch_size=batch_size, cap=cap, floor=floor, moves=moves
+        ).facts()
+        theirs = counts["passes_per_accepted"]
+        found[moves] = {"samples": len(inputs), **counts, "ratio": theirs / ours if theirs and ours else None}
+    return found

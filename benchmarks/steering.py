@@ -3,22 +3,23 @@
     python benchmarks/steering.py --bank bank.safetensors --attribute brightness --by 12 --count 64
     python benchmarks/steering.py --bank bank.safetensors --attribute yaw --by 30 --directions directions.safetensors
 
-Both ask every sample for its own start plus `--by`, within the attribute's tolerance, from the same vectors, masks and
-codes, and both accept a picture by the same test: 8-bit pixels within tolerance, identity at its floor or above.
+Both ask every sample for its own start plus `--by`, within `--tolerance` (by default the attribute's), from the same
+vectors, masks and codes, and both accept a picture by the same test: 8-bit pixels within tolerance, identity at its
+floor or above.
 
-What the published rule is stands in `published_rule.py`. It has no bound; here it stops at `--cap` passes, and the line
-says how many batches did. Mask and noise are fixed for both. A pass is one image through the generator, forward and
-back. Prints one JSON line.
+What the published rule is stands in `published_rule.py`. By default it runs twice, as published and moving the
+appearance code too; `--moves vector` or `--moves both` runs one of them. It has no bound; here it stops at `--cap`
+passes, and the line says how many batches did. Mask and noise are fixed for both. A pass is one image through the
+generator, forward and back. Prints one JSON line.
 """
 
 import argparse
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
-from published_rule import render, run_published_rule
+from published_rule import MOVES, compare_rules, render
 
 from vec2face.checkpoints import digest, load_generator
 from vec2face.config.steering import SteeringOptions
@@ -44,6 +45,8 @@ def main() -> None:
     parser.add_argument("--cap", type=int, default=60)
     parser.add_argument("--floor", type=float, default=0.5)
     parser.add_argument("--directions", type=Path)
+    parser.add_argument("--tolerance", type=float)
+    parser.add_argument("--moves", choices=MOVES, nargs="+", default=list(MOVES))
     options = parser.parse_args()
 
     generator = load_generator(options.weights).eval().requires_grad_(False)
@@ -56,7 +59,9 @@ def main() -> None:
         images = [render(generator, inputs, rows, torch.tensor(inputs.vectors[rows])) for rows in batches]
         starts = np.concatenate([estimator.estimate(image.clamp(-1, 1)).numpy() for image in images])
     facts = estimator.facts
-    targets = [point(facts, float(np.clip(value + options.by, facts.low, facts.high))) for value in starts]
+    targets = [
+        point(facts, float(np.clip(value + options.by, facts.low, facts.high)), options.tolerance) for value in starts
+    ]
 
     settings = SteeringOptions(max_evaluations=options.cap, batch_size=options.batch_size, identity_floor=options.floor)
     warm = None
@@ -66,34 +71,33 @@ def main() -> None:
     ours = Steering(generator=generator, estimators=[estimator], identity=embedder, options=settings, warm_start=warm)
     found = list(ours.run(inputs, [(target,) for target in targets]))
     statuses = [sample.status for sample in found]
+    passes, accepted = sum(sample.evaluations for sample in found), statuses.count("converged")
     steered = {
-        "passes": sum(sample.evaluations for sample in found),
-        "accepted": statuses.count("converged"),
+        "passes": passes,
+        "accepted": accepted,
         "capped": statuses.count("capped"),
         "rejected": statuses.count("rejected"),
+        "passes_per_accepted": passes / accepted if accepted else None,
     }
-    counts = run_published_rule(
-        generator,
-        embedder,
-        estimator,
-        inputs,
-        targets,
-        batch_size=options.batch_size,
-        cap=options.cap,
-        floor=options.floor,
-    )
-    rule = asdict(counts)
-    per_accepted = [side["passes"] / side["accepted"] if side["accepted"] else None for side in (steered, rule)]
-    ratio = None if None in per_accepted else per_accepted[1] / per_accepted[0]
     facts_line = {
         "attribute": options.attribute,
         "by": options.by,
+        "tolerance": (targets[0].high - targets[0].low) / 2,
         "samples": len(inputs),
         "warm_start": warm is not None,
         "ours": steered,
-        "published": rule,
-        "passes_per_accepted": dict(zip(("ours", "published"), per_accepted, strict=True)),
-        "ratio": ratio,
+        "published": compare_rules(
+            generator,
+            embedder,
+            estimator,
+            inputs,
+            targets,
+            ours=steered["passes_per_accepted"],
+            every=options.moves,
+            batch_size=options.batch_size,
+            cap=options.cap,
+            floor=options.floor,
+        ),
     }
     print(json.dumps(facts_line))
 

@@ -32,7 +32,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from published_rule import run_published_rule
+from published_rule import MOVES, compare_rules
 
 from vec2face.checkpoints import digest, load_embedder, load_generator
 from vec2face.config.steering import SteeringOptions
@@ -82,7 +82,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--direction-people", type=int, default=64)
     parser.add_argument("--published", type=int, default=0)
-    parser.add_argument("--published-moves", choices=["vector", "both"], nargs="+", default=["vector", "both"])
+    parser.add_argument("--published-moves", choices=MOVES, nargs="+", default=list(MOVES))
     parser.add_argument("--out", type=Path, required=True)
     return parser.parse_args()
 
@@ -331,25 +331,20 @@ def main() -> None:
     if judge is not None:
         result["judge"] = judged(samples, judge, targets, people)
     if asked.published:
-        result["published"] = {}
         few = SteeringInputs(**{name: part[: asked.published * len(targets)] for name, part in vars(inputs).items()})
         around = [point(facts, asked.ask_times * target, asked.tolerance) for target in targets]
-        wide = [around[index % len(targets)] for index in range(len(few))]
-        for moves in asked.published_moves:
-            counts = run_published_rule(
-                generator,
-                embedder,
-                estimator,
-                few,
-                wide,
-                batch_size=asked.batch_size,
-                cap=asked.cap,
-                floor=asked.floor,
-                moves=moves,
-            ).facts()
-            theirs, ours = counts["passes_per_accepted"], result["passes_per_accepted"]
-            counts["ratio"] = theirs / ours if theirs and ours else None
-            result["published"][moves] = {"samples": len(few), **counts}
+        result["published"] = compare_rules(
+            generator,
+            embedder,
+            estimator,
+            few,
+            [around[index % len(targets)] for index in range(len(few))],
+            ours=result["passes_per_accepted"],
+            every=asked.published_moves,
+            batch_size=asked.batch_size,
+            cap=asked.cap,
+            floor=asked.floor,
+        )
     write_json(asked.out / "result.json", result)
     draw(samples, targets, people, asked.out / "sheet.png")
     print(json.dumps(result, indent=2))

@@ -1,13 +1,14 @@
 """`vec2face steer`: images of given people that measure what is asked of them."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from vec2face.config.steering import SteeringOptions
+from vec2face.config.steering import DEFAULT_DIRECTION_PICTURES, SteeringOptions
 from vec2face.fileio.location import Location
 from vec2face_cli.locations import LOCATION, LocalPath
 
@@ -15,12 +16,15 @@ if TYPE_CHECKING:
     from vec2face.identities import IdentityBank
     from vec2face.models.embedders.base import FaceEmbedder
     from vec2face.models.generator.generator import Vec2FaceGenerator
+    from vec2face.progress import ProgressReporter
+    from vec2face.steering.directions import Directions
+    from vec2face.steering.estimators import AttributeEstimator
     from vec2face.steering.samples import SteeredSample
     from vec2face.steering.targets import Target
-    from vec2face.steering.warm_start import WarmStart
 
 FILE = LocalPath()
 COUNT = click.IntRange(min=1)
+PICTURES = click.IntRange(min=0)
 DEFAULTS = SteeringOptions()
 _SHEET_ROWS = 24
 _SHORTCUTS = ("yaw", "pitch", "roll", "quality", "age", "brightness", "contrast", "sharpness")
@@ -42,6 +46,14 @@ def _shortcuts(command: click.decorators.FC) -> click.decorators.FC:
 @_shortcuts
 @click.option("--estimator", "estimators", multiple=True, metavar="REF", help="Weights, folder or module:attribute.")
 @click.option("--directions", type=FILE, help="Jump first along these, of `attributes directions`.")
+@click.option(
+    "--direction-pictures",
+    "pictures",
+    type=PICTURES,
+    default=DEFAULT_DIRECTION_PICTURES,
+    show_default=True,
+    help="Without --directions, estimate them from so many pictures of nobody first; 0: no jumps.",
+)
 @click.option("--out", type=FILE, required=True, help="Folder for pictures, table and sheet: new or empty.")
 @click.option("--identities", "count", type=COUNT, help="How many of the people, the first ones; all by default.")
 @click.option("--images-per-identity", "images", type=COUNT, default=1, show_default=True, help="Of each person.")
@@ -65,7 +77,6 @@ def _shortcuts(command: click.decorators.FC) -> click.decorators.FC:
 @click.option("--format", "image_format", type=click.Choice(["png", "jpeg", "webp"]), default="png", show_default=True)
 @click.option("--jpeg-quality", type=click.IntRange(1, 100), help="For --format jpeg.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of masks and appearance codes.")
-@click.option("--batch-size", type=COUNT, default=DEFAULTS.batch_size, show_default=True, help="Samples in one pass.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 def steer(
     *,
@@ -77,6 +88,7 @@ def steer(
     targets: tuple[str, ...],
     estimators: tuple[str, ...],
     directions: Path | None,
+    pictures: int,
     out: Path,
     count: int | None,
     images: int,
@@ -86,7 +98,6 @@ def steer(
     image_format: str,
     jpeg_quality: int | None,
     seed: int,
-    batch_size: int,
     device: str,
     **shortcuts: str | None,
 ) -> None:
@@ -102,7 +113,7 @@ def steer(
       vec2face steer --bank bank.safetensors --brightness 140 --contrast ">=40" --out bright
       vec2face steer --bank bank.safetensors --yaw -30 --target "quality=>=24" --images-per-identity 4 --out turned
     """
-    from vec2face.checkpoints import load_generator
+    from vec2face.checkpoints import digest, load_generator
     from vec2face.config.base import parse
     from vec2face.config.generation import ImageFormat
     from vec2face.generation.render import require_device
@@ -110,9 +121,11 @@ def steer(
     from vec2face.steering.inputs import draw_inputs
     from vec2face.steering.optimise import Steering
     from vec2face.steering.output import SteeringFolder
-    from vec2face.steering.targets import parse_target, split_assignments
+    from vec2face.steering.targets import as_asked, parse_target, split_assignments
     from vec2face_cli.progress import TerminalProgress
 
+    if pictures == 1:
+        raise click.UsageError("--direction-pictures must be 2 or more, or 0 for no jumps.")
     if (bank is None) == (not photos):
         raise click.UsageError("give the people by --bank or by --from-images, one of them.")
     if detector is not None and not photos:
@@ -124,28 +137,35 @@ def steer(
     require_device(device)
     measures = open_estimators(asked, references=estimators)
     wanted = [parse_target(asked[one.facts.name], one.facts) for one in measures]
+    written = [f"{one.facts.name} {as_asked(asked[one.facts.name], one.facts)}" for one in measures]
     generator = load_generator(weights)
     people, watcher = _people(bank, photos, detector, embedder, count, generator)
     folder = SteeringFolder(out, ids=people.ids, images=images, encoding=encoding)
     options = SteeringOptions(
         max_evaluations=max_evaluations,
-        batch_size=batch_size,
         steer_vector=move != "appearance",
         steer_code=move != "vector",
         identity_floor=identity_floor,
     )
-    one = Steering(
+    make = partial(
+        Steering,
         generator=generator,
         estimators=measures,
         identity=watcher,
         options=options,
         encoding=encoding,
-        warm_start=_warm_start(directions, asked, weights, options),
         device=device,
     )
+    sha256 = digest(weights, kind="generator")
+    make()  # whatever does not fit together is told of before any work
     inputs = draw_inputs(people.vectors, images=images, seed=seed, generator=generator)
     done: list[SteeredSample] = []
     with TerminalProgress() as progress:
+        found = _directions(
+            directions, pictures, generator, measures, sha256=sha256, seed=seed, device=device, progress=progress
+        )
+        warm_start = None if found is None else found.warm_start(tuple(asked), generator=sha256, options=options)
+        one = make(warm_start=warm_start)
         progress.begin("steering", total=len(inputs), unit="images")
         try:
             for sample in one.run(inputs, [wanted] * len(inputs)):
@@ -157,8 +177,8 @@ def steer(
             if done:
                 folder.write_table(done, wanted)
     done.sort(key=lambda sample: sample.index)
-    _write_sheet(out / "before-after.png", done, wanted)
-    _report(out, done, wanted)
+    _write_sheet(out / "before-after.png", done, wanted[0].attribute, title=", ".join(written))
+    _report(out, done, dict(zip(written, wanted, strict=True)), drawn=0 if directions else pictures)
 
 
 def _people(
@@ -190,22 +210,46 @@ def _people(
     return (found if count is None else IdentityBank(found.vectors[:count], found.ids[:count])), watcher
 
 
-def _warm_start(
-    directions: Path | None, names: Iterable[str], weights: str, options: SteeringOptions
-) -> "WarmStart | None":
-    if directions is None:
+def _directions(
+    file: Path | None,
+    pictures: int,
+    generator: "Vec2FaceGenerator",
+    estimators: "Sequence[AttributeEstimator]",
+    *,
+    sha256: str,
+    seed: int,
+    device: str,
+    progress: "ProgressReporter",
+) -> "Directions | None":
+    """Return the directions of a file, or else estimated from pictures of nobody; None where there are to be none.
+
+    People and their number have no part in the directions, or people would change each other's pictures.
+    """
+    from vec2face.steering.directions import Directions, estimate_directions
+    from vec2face.steering.inputs import draw_direction_inputs, draw_nobody
+
+    if file is not None:
+        return Directions.load(file)
+    if not pictures:
         return None
-    from vec2face.checkpoints import digest
-    from vec2face.steering.directions import Directions
+    nobody = draw_nobody(pictures, seed=seed, stage="directions", generator=generator)
+    inputs = draw_direction_inputs(nobody, pictures=pictures, seed=seed, generator=generator)
+    progress.begin("directions", total=len(inputs), unit="pictures")
+    return estimate_directions(
+        generator,
+        estimators,
+        inputs,
+        digest=sha256,
+        batch_size=DEFAULTS.batch_size,
+        device=device,
+        on_pictures=progress.advance,
+    )
 
-    loaded = Directions.load(directions)
-    return loaded.warm_start(tuple(names), generator=digest(weights, kind="generator"), options=options)
 
-
-def _write_sheet(path: Path, done: "Sequence[SteeredSample]", targets: "Sequence[Target]") -> None:
+def _write_sheet(path: Path, done: "Sequence[SteeredSample]", name: str, *, title: str) -> None:
+    """Draw the first samples before and after; under each the value of the attribute `name`."""
     from vec2face.evaluation.sheets import SheetRow, draw_sheet, save_sheet
 
-    name = targets[0].attribute
     shown = done[:_SHEET_ROWS]
     per_row = 8
     rows = []
@@ -215,20 +259,21 @@ def _write_sheet(path: Path, done: "Sequence[SteeredSample]", targets: "Sequence
         last = [f"{sample.after.values[name]:.4g} {sample.status}" for sample in part]
         rows.append(SheetRow("before", [sample.before.pixels for sample in part], first))
         rows.append(SheetRow("after", [sample.after.pixels for sample in part], last))
-    title = ", ".join(f"{target.attribute} {target}" for target in targets)
     note = f"{name} under each picture; {len(shown)} of {len(done)} samples"
     save_sheet(draw_sheet(rows, title=title, note=note), path)
 
 
-def _report(out: Path, done: "Sequence[SteeredSample]", targets: "Sequence[Target]") -> None:
+def _report(out: Path, done: "Sequence[SteeredSample]", targets: "Mapping[str, Target]", *, drawn: int) -> None:
+    """Say how the samples ended; `targets` are by what was asked, `drawn` pictures were made for directions."""
     from vec2face.errors import InputError
 
     counts = Counter(sample.status for sample in done)
     passes = sum(sample.evaluations for sample in done)
     ends = ", ".join(f"{counts[status]} {status}" for status in ("converged", "capped", "rejected"))
-    click.echo(f"{out}: {len(done)} images, {ends}; {passes / len(done):.1f} passes an image.")
-    for target in targets:
+    before = f", after {drawn} pictures for directions" if drawn else ""
+    click.echo(f"{out}: {len(done)} images, {ends}; {passes / len(done):.1f} passes an image{before}.")
+    for written, target in targets.items():
         hit = sum(target.accepts(sample.after.values[target.attribute]) for sample in done)
-        click.echo(f"  {target.attribute} {target}: {hit} of {len(done)}")
+        click.echo(f"  {written}: {hit} of {len(done)}")
     if all(sample.status == "rejected" and sample.after.problem for sample in done):
         raise InputError(f"no sample could be measured: {done[0].reason} The pictures and the table are in {out}.")

@@ -10,6 +10,7 @@ import safetensors.numpy
 import torch
 
 from tests import commands
+from vec2face.evaluation import sheets
 from vec2face.fileio.images import decode_image
 from vec2face.identities import IdentityBank
 from vec2face.steering.image_statistics import Brightness
@@ -44,6 +45,19 @@ class Quality(AttributeEstimator):
 """
 
 
+RAISING = """
+from vec2face.steering.estimators import AttributeEstimator
+from vec2face.steering.targets import AttributeFacts
+
+class Broken(AttributeEstimator):
+    facts = AttributeFacts("broken", "u", 0, 1, tolerance=0.1)
+    def estimate(self, images):
+        raise ValueError("no such layer.\\nAnd much more.")
+"""
+
+DRAWN = ("--direction-pictures", 4, "--out")
+
+
 @pytest.fixture
 def common(tiny_generator_dir: Path, tiny_embedder_dir: Path, tmp_path: Path) -> list[object]:
     vectors = np.random.default_rng(0).normal(size=(3, 128)).astype(np.float32)
@@ -52,7 +66,7 @@ def common(tiny_generator_dir: Path, tiny_embedder_dir: Path, tmp_path: Path) ->
         *("--bank", tmp_path / "bank.safetensors"),
         *("--weights", tiny_generator_dir),
         *("--embedder", tiny_embedder_dir),
-        *("--identity-floor", -1, "--batch-size", 2),
+        *("--identity-floor", -1, "--direction-pictures", 0),
         *("--out", tmp_path / "out"),
     ]
 
@@ -96,7 +110,7 @@ def test_samples_that_do_not_reach_it_are_told_of(common: list[object], tmp_path
     done = run(*common, "--brightness", 250, "--max-evaluations", 2, "--identities", 1, "--format", "jpeg")
     assert done.exit_code == 0, done.output
     assert "0 converged, 1 capped, 0 rejected; 2.0 passes an image." in done.stdout
-    assert "brightness 246..254: 0 of 1" in done.stdout
+    assert "brightness 250+-4: 0 of 1" in done.stdout
     (row,) = csv.DictReader((tmp_path / "out" / "steering.csv").read_text().splitlines())
     assert row["reason"].startswith("after 2 passes brightness is")
     assert (tmp_path / "out" / "images" / "0000000_0000.jpg").is_file()
@@ -111,7 +125,7 @@ def test_an_impossible_pair_ends_at_the_cap_with_a_status_and_a_count(
     done = run(*common, *own, "--yaw", 90, "--quality", 99, "--max-evaluations", 3)
     assert done.exit_code == 0, done.output
     assert "3 images, 0 converged, 3 capped, 0 rejected; 3.0 passes an image." in done.stdout
-    assert "yaw 85..95: 0 of 3" in done.stdout
+    assert "yaw 90+-5: 0 of 3" in done.stdout
     rows = list(csv.DictReader((tmp_path / "out" / "steering.csv").read_text().splitlines()))
     assert {(row["status"], row["passes"]) for row in rows} == {("capped", "3")}
     assert all("yaw is" in row["reason"] and "quality is" in row["reason"] for row in rows)
@@ -126,6 +140,95 @@ def test_an_estimator_that_gives_nan_for_all_ends_with_a_sentence(
     assert said.startswith("no sample could be measured: the estimator of nothing gave nan.")
     rows = list(csv.DictReader((tmp_path / "out" / "steering.csv").read_text().splitlines()))
     assert {row["status"] for row in rows} == {"rejected"}
+    said = mistake(*common, "--estimator", "nan_attribute:Nothing", "--target", "nothing=0.5", *DRAWN, tmp_path / "no")
+    assert said.startswith(
+        "the estimator of nothing gave values or slopes that are not finite; mend it, or steer without"
+    )
+    assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.parametrize("pictures", [0, 4])
+def test_an_estimator_that_raises_ends_with_a_sentence(
+    common: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: int
+) -> None:
+    (tmp_path / "raising_attribute.py").write_text(RAISING)
+    monkeypatch.syspath_prepend(tmp_path)
+    own = ("--estimator", "raising_attribute:Broken", "--target", "broken=0.5", "--direction-pictures", pictures)
+    said = mistake(*common, *own)
+    assert said.startswith("the estimator of broken (raising_attribute:Broken) failed on ")
+    assert said.endswith("(ValueError: no such layer); mend it, or leave the attribute out.")
+    assert not (tmp_path / "out").exists()
+
+
+def steered_files(out: Path, identity: int) -> dict[str, bytes]:
+    """Return the pictures and the table's rows of a person, by key, and the rows of the vectors as bytes."""
+    table = (out / "steering.csv").read_text().splitlines()[1:]
+    arrays = safetensors.numpy.load_file(out / "vectors.safetensors")
+    found = {}
+    for place, row in enumerate(table):
+        key = row.partition(",")[0]
+        if key.startswith(f"{identity:07d}_"):
+            found[key] = (out / "images" / f"{key}.png").read_bytes()
+            found[f"{key} row"] = row.encode() + b"".join(array[place].tobytes() for array in arrays.values())
+    return found
+
+
+@pytest.mark.parametrize("pictures", [0, 4])
+def test_who_else_is_steered_changes_no_byte_of_a_person(common: list[object], tmp_path: Path, pictures: int) -> None:
+    asked = ("--brightness", "128.3+-0.1", "--images-per-identity", 3, "--direction-pictures", pictures)
+    others = np.random.default_rng(1).normal(size=(12, 128)).astype(np.float32)
+    others[:2] = IdentityBank.load(tmp_path / "bank.safetensors").vectors[:2]
+    IdentityBank(others, ("ann", "bob", *map(str, range(10))), {}).save(tmp_path / "others.safetensors")
+    runs = {
+        "three": (),
+        "one": ("--identities", 1),
+        "others": ("--bank", tmp_path / "others.safetensors"),
+    }
+    for name, more in runs.items():
+        done = run(*common, *asked, *more, "--out", tmp_path / name)
+        assert done.exit_code == 0, done.output
+        assert ("pictures for directions" in done.stdout) == bool(pictures)
+    assert len(list((tmp_path / "others" / "images").iterdir())) == 36
+    ann = steered_files(tmp_path / "three", 0)
+    assert len(ann) == 6
+    assert steered_files(tmp_path / "one", 0) == steered_files(tmp_path / "others", 0) == ann
+    assert steered_files(tmp_path / "others", 1) == steered_files(tmp_path / "three", 1)
+    assert "No such option '--batch-size'" in mistake(*common, *asked, "--batch-size", 2)
+
+
+def test_directions_are_estimated_unless_they_are_given_or_not_wanted(common: list[object], tmp_path: Path) -> None:
+    asked = ("--brightness", "129+-0.1")
+
+    def passes(name: str, *more: object) -> int:
+        done = run(*common, *asked, *more, "--out", tmp_path / name)
+        assert done.exit_code == 0, done.output
+        rows = list(csv.DictReader((tmp_path / name / "steering.csv").read_text().splitlines()))
+        assert {row["status"] for row in rows} == {"converged"}
+        assert ("after 8 pictures for directions" in done.stdout) == (name == "estimated")
+        return sum(int(row["passes"]) for row in rows)
+
+    file = tmp_path / "directions.safetensors"
+    arguments = ["attributes", "directions", "brightness", "--bank", tmp_path / "bank.safetensors", "--pictures", 3]
+    made = commands.run(*arguments, "--weights", common[3], "--out", file)
+    assert made.exit_code == 0, made.output
+    assert passes("estimated", "--direction-pictures", 8) < passes("none")
+    given = passes("given", "--direction-pictures", 8, "--directions", file)
+    assert given == passes("alone", "--directions", file)
+    rows = [(tmp_path / name / "steering.csv").read_bytes() for name in ("given", "alone", "estimated")]
+    assert rows[0] == rows[1] != rows[2]
+    assert "must be 2 or more, or 0 for no jumps" in mistake(*common, *asked, "--direction-pictures", 1)
+
+
+def test_the_sheet_says_what_was_asked(common: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    titles: list[str] = []
+    draw = sheets.draw_sheet
+    monkeypatch.setattr(sheets, "draw_sheet", lambda *rows, **more: titles.append(more["title"]) or draw(*rows, **more))
+    (tmp_path / "odd_tolerance.py").write_text(OUT_OF_REACH.replace("tolerance=5", "tolerance=2.1049"))
+    monkeypatch.syspath_prepend(tmp_path)
+    asked = ("--estimator", "odd_tolerance:Yaw", "--yaw", 40, "--contrast", ">=0", "--brightness", "128+-2.25")
+    done = run(*common, *asked, "--max-evaluations", 1)
+    assert done.exit_code == 0, done.output
+    assert titles == ["yaw 40+-2.1, contrast >=0, brightness 128+-2.25"]
 
 
 @pytest.mark.parametrize(

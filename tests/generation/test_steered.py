@@ -230,6 +230,15 @@ class Nothing(AttributeEstimator):
         return images.mean(dim=(1, 2, 3)) * float("nan")
 
 
+class Broken(AttributeEstimator):
+    """Raises."""
+
+    facts = AttributeFacts("broken", "u", 0, 1, tolerance=0.1)
+
+    def estimate(self, images: torch.Tensor) -> torch.Tensor:
+        raise KeyError("a layer")
+
+
 @pytest.mark.parametrize(
     ("attributes", "sentence"),
     [
@@ -242,12 +251,17 @@ class Nothing(AttributeEstimator):
         ({"brightness": {"0-100": 1, "300-400": 1}}, "brightness 300 lies outside"),
         ({"brightness": ">=256", "contrast": 500}, "contrast 500 lies outside"),
         ({"nothing": 0.5}, "the estimator of nothing gave nan for a picture of the generator"),
+        (
+            {"broken": 0.5},
+            f"the estimator of broken ({__name__}:Broken) failed on 2 images (KeyError: 'a layer'); mend",
+        ),
     ],
 )
 def test_mistakes_are_told_before_any_work(
     steered: MakeSteered, tmp_path: Path, attributes: dict[str, Any], sentence: str
 ) -> None:
-    reference = {"estimators": [f"{__name__}:Nothing"]} if "nothing" in attributes else {}
+    own = [f"{__name__}:{one.__name__}" for one in (Nothing, Broken) if one.facts.name in attributes]
+    reference = {"estimators": own} if own else {}
     with pytest.raises((ConfigError, InputError)) as caught:
         prepare(steered(attributes, **reference), tmp_path / "d")
     assert sentence in str(caught.value)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from vec2face.errors import ContractError
+from vec2face.errors import ContractError, InputError, WeightsError
 from vec2face.steering.estimators import AttributeEstimator, SharedNetwork, measure
 from vec2face.steering.image_statistics import Brightness, Contrast, Sharpness
 from vec2face.steering.objectives import identity_term, interval_term
@@ -105,6 +105,37 @@ def test_estimators_that_do_not_fit_are_named() -> None:
         measure(_Given(lambda batch: batch.mean()), images)
     with pytest.raises(ContractError, match="estimator of thing passes no gradient"):
         measure(_Given(lambda batch: batch.detach().mean(dim=(1, 2, 3))), images)
+    with pytest.raises(ContractError, match="estimator of thing gave values in a list for 3 images"):
+        measure(_Given(lambda batch: batch.mean(dim=(1, 2, 3)).tolist()), images)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("no such layer.\nAnd more."), "ValueError: no such layer"),
+        (KeyError("layer"), "KeyError: 'layer'"),
+        (RuntimeError(), "RuntimeError"),
+    ],
+)
+def test_an_estimator_that_raises_is_named_with_the_first_line(error: Exception, said: str) -> None:
+    def broken(images: torch.Tensor) -> torch.Tensor:
+        raise error
+
+    with pytest.raises(InputError) as caught:
+        measure(_Given(broken), faces())
+    whole = (
+        f"the estimator of thing ({__name__}:_Given) failed on 3 images ({said}); mend it, or leave the attribute out."
+    )
+    assert str(caught.value) == whole
+    assert caught.value.__cause__ is error
+
+
+def test_a_mistake_that_an_estimator_tells_of_is_passed_on() -> None:
+    def missing(images: torch.Tensor) -> torch.Tensor:
+        raise WeightsError("the weights are not here.")
+
+    with pytest.raises(WeightsError, match="the weights are not here"):
+        measure(_Given(missing), faces())
 
 
 def test_a_shared_network_runs_once_for_a_batch() -> None:

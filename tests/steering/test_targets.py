@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from vec2face.errors import ConfigError
 from vec2face.steering.targets import (
     AttributeFacts,
+    as_asked,
     interval,
     parse_target,
     point,
@@ -18,6 +19,20 @@ from vec2face.steering.targets import (
 )
 
 YAW = AttributeFacts("yaw", "degrees", -60, 60, tolerance=5)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("40", "40+-2.1"),
+        ("-40", "-40+-2.1"),
+        ("40 ± 2.25", "40+-2.25"),
+        (">= 20", ">=20"),
+        ("20..40", "20..40"),
+    ],
+)
+def test_a_target_is_told_as_it_was_asked(text: str, said: str) -> None:
+    assert as_asked(text, AttributeFacts("yaw", "degrees", -60, 60, tolerance=2.1049)) == said
 
 
 @pytest.mark.parametrize(

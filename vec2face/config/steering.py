@@ -20,7 +20,9 @@ class SteeringOptions(Schema):
     patience: int = Field(
         20, ge=1, description="passes in a row that bring a sample no nearer, after which it is given up as capped"
     )
-    batch_size: int = Field(16, ge=1, description="samples in a pass; it may change last bits, so it is part of a run")
+    batch_size: int = Field(
+        8, ge=1, description="images in a pass; it may change last bits, so it is part of the plan, on every machine"
+    )
     steer_vector: bool = Field(True, description="whether the identity vector may move")
     steer_code: bool = Field(True, description="whether the appearance code may move, where the generator has one")
     vector_step: float = Field(0.05, gt=0, description="Adam's step for the vector, in sigma units a dimension")
@@ -44,9 +46,6 @@ RequestText = Annotated[str, BeforeValidator(_canonical)]
 class RecipeSteering(SteeringOptions):
     """How the images of a dataset are steered to the attributes that its recipe asks for."""
 
-    batch_size: int = Field(
-        8, ge=1, description="images in a pass; it may change last bits, so it is part of the plan, on every machine"
-    )
     capped: Literal["keep", "drop"] = Field("keep", description="what becomes of an image that misses its targets")
     redraws: int = Field(
         0, ge=0, le=MOST_REDRAWS, description="fresh draws of an image that misses its targets or loses its identity"

@@ -20,14 +20,12 @@ from vec2face.generation.render import torch_threads
 from vec2face.models.embedders.base import FaceEmbedder
 from vec2face.models.generator.generator import Vec2FaceGenerator
 from vec2face.progress import ProgressReporter
-from vec2face.seeding import rng_for, seed_for
 from vec2face.steering.catalogue import open_estimators
 from vec2face.steering.directions import Directions, estimate_directions
 from vec2face.steering.distributions import AttributeRequest
 from vec2face.steering.estimators import AttributeEstimator, digest_of, measure
-from vec2face.steering.inputs import draw_inputs
+from vec2face.steering.inputs import draw_direction_inputs, draw_inputs, draw_nobody
 from vec2face.steering.optimise import Steering
-from vec2face.steering.samples import SteeringInputs
 from vec2face.steering.warm_start import WarmStart
 
 _TRIED = 2  # pictures that estimators are tried on before any long work
@@ -107,9 +105,7 @@ class SteeringParts:
         return {name: found.slopes[name] for name in names if name in found.slopes}
 
     def _estimated(self, people: np.ndarray, pictures: int, progress: ProgressReporter) -> Directions:
-        chosen = people[:pictures]
-        seed = seed_for(self.recipe.seed, "directions") >> 1
-        inputs = draw_inputs(chosen, images=-(-pictures // len(chosen)), seed=seed, generator=self.generator)
+        inputs = draw_direction_inputs(people, pictures=pictures, seed=self.recipe.seed, generator=self.generator)
         progress.begin("directions", total=len(inputs), unit="pictures")
         with torch_threads(self.recipe.compute.threads_per_worker):
             return estimate_directions(
@@ -229,16 +225,15 @@ def _requests(estimators: Sequence[AttributeEstimator], attributes: Mapping[str,
 def _try_out(parts: SteeringParts) -> None:
     """Measure two pictures of vectors drawn at random. Raises `InputError` where a value is not finite."""
     config = parts.generator.config
-    vectors = rng_for(parts.recipe.seed, "trial").standard_normal((_TRIED, config.feature_dim), np.float32)
-    inputs: SteeringInputs = draw_inputs(
-        config.sigma_unit * vectors, images=1, seed=parts.recipe.seed, generator=parts.generator
-    )
+    seed, generator = parts.recipe.seed, parts.generator
+    vectors = draw_nobody(_TRIED, seed=seed, stage="trial", generator=generator)
+    inputs = draw_inputs(vectors, images=1, seed=seed, generator=generator)
     rows = {
         name: torch.tensor(getattr(inputs, name), device=parts.recipe.compute.device)
         for name in ("vectors", "mask_noise", "mask_rate", "codes")
     }
     with torch.no_grad():
-        images = parts.generator(
+        images = generator(
             rows["vectors"],
             mask_noise=rows["mask_noise"],
             mask_rate=rows["mask_rate"],

@@ -27,7 +27,7 @@ from vec2face.errors import ContractError, InputError
 from vec2face.fileio.atomic import canonical_json, write_bytes
 from vec2face.models.generator.generator import Vec2FaceGenerator
 from vec2face.steering.estimators import AttributeEstimator, measure
-from vec2face.steering.optimise import free_numbers, moved_inputs
+from vec2face.steering.optimise import exact_convolutions, free_numbers, moved_inputs
 from vec2face.steering.samples import SteeringInputs
 from vec2face.steering.warm_start import WarmStart
 
@@ -122,7 +122,8 @@ def estimate_directions(
         on_pictures: called with the number of pictures of each pass.
 
     Raises:
-        InputError: fewer than two samples, or an attribute whose values or slopes are not finite.
+        InputError: fewer than two samples, an attribute whose values or slopes are not finite, or an estimator that
+            raises.
     """
     if len(inputs) < 2:
         raise InputError("directions need two pictures or more; ask for some hundreds.")
@@ -139,7 +140,7 @@ def estimate_directions(
         vectors, noise, rate = (
             torch.tensor(table[part], device=device) for table in (inputs.vectors, inputs.mask_noise, inputs.mask_rate)
         )
-        with torch.enable_grad():
+        with torch.enable_grad(), exact_convolutions():
             features, codes = moved_inputs(free, vectors, moved[:, free.feature_dim :], moved)
             appearance = codes if codes.shape[1] else None
             image = generator(features, mask_noise=noise, mask_rate=rate, appearance=appearance).image.clamp(-1, 1)
@@ -154,7 +155,10 @@ def estimate_directions(
     measured_by = {name: np.concatenate(parts) for name, parts in values.items()}
     for name, slope in slopes.items():
         if not (np.isfinite(slope).all() and np.isfinite(measured_by[name]).all()):
-            raise InputError(f"the estimator of {name} gave values or slopes that are not finite; it has no direction.")
+            raise InputError(
+                f"the estimator of {name} gave values or slopes that are not finite; mend it, or steer "
+                "without directions (0 direction pictures)."
+            )
     # Along the inputs themselves: vectors in sigma units, then codes.
     position = np.concatenate([inputs.vectors / free.sigma_unit, rows[:, free.feature_dim :]], axis=1)
     explained = {name: _explained(position @ slope, measured_by[name]) for name, slope in slopes.items()}

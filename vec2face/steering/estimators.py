@@ -8,7 +8,7 @@ from dataclasses import asdict
 import numpy as np
 from torch import Tensor, nn
 
-from vec2face.errors import ContractError
+from vec2face.errors import ContractError, InputError, Vec2FaceError
 from vec2face.fileio.atomic import canonical_json
 from vec2face.steering.targets import AttributeFacts
 
@@ -58,14 +58,27 @@ def measure(estimator: AttributeEstimator, images: Tensor) -> Tensor:
     """Return an estimator's `(B,)` values.
 
     Raises:
-        ContractError: the values are not `(B,)`, or pass no gradient where the images ask for one.
+        InputError: the estimator raises; its first line is told, and the exception is the cause.
+        ContractError: the values are no tensor `(B,)`, or pass no gradient where the images ask for one.
     """
-    values = estimator.estimate(images)
     name = estimator.facts.name
-    if values.shape != images.shape[:1]:
+    try:
+        values = estimator.estimate(images)
+    except Vec2FaceError:
+        raise
+    except (
+        Exception
+    ) as error:  # whatever a user's estimator raises is a fault of that class, to be told in one sentence
+        said = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(" .:")
+        kind = type(estimator)
+        raise InputError(
+            f"the estimator of {name} ({kind.__module__}:{kind.__qualname__}) failed on {len(images)} images ({said}); "
+            "mend it, or leave the attribute out."
+        ) from error
+    if not isinstance(values, Tensor) or values.shape != images.shape[:1]:
+        given = f"of shape {tuple(values.shape)}" if isinstance(values, Tensor) else f"in a {type(values).__name__}"
         raise ContractError(
-            f"the estimator of {name} gave values of shape {tuple(values.shape)} for {len(images)} images; "
-            "it must give one number an image."
+            f"the estimator of {name} gave values {given} for {len(images)} images; it must give one number an image."
         )
     if images.requires_grad and not values.requires_grad:
         raise ContractError(f"the estimator of {name} passes no gradient to the image; it cannot steer.")

@@ -8,6 +8,7 @@ that the picture that is delivered is the one that met the targets; gradients pa
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -157,8 +158,7 @@ class Steering:
         full = states + [states[-1]] * (self.options.batch_size - len(states))
         requests = [state.request for state in full]
         rows = self._tensor(np.stack([state.row for state in full])).requires_grad_(back)
-        exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
-        with torch.set_grad_enabled(back), exact:
+        with torch.set_grad_enabled(back), exact_convolutions():
             image = self._render(requests, rows)
             pixels, delivered, encoded = self._deliver(image)
             terms = {name: self._term(name, requests, delivered) for name in self._objectives}
@@ -254,6 +254,14 @@ class Steering:
                     f"{', '.join(self._objectives)}."
                 )
         return (inputs.request(index, tuple(wanted)) for index, wanted in enumerate(targets))
+
+
+def exact_convolutions() -> AbstractContextManager[None]:
+    """Return a context in which a GPU's convolutions choose the same kernels each time and round as float32 does."""
+    flags: AbstractContextManager[None] = torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+    )
+    return flags
 
 
 def free_numbers(generator: Vec2FaceGenerator, options: SteeringOptions) -> FreeNumbers:

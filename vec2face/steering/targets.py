@@ -111,6 +111,17 @@ def parse_target(text: str, facts: AttributeFacts) -> Target:
     return interval(facts, asked.low, asked.high)
 
 
+def as_asked(text: str, facts: AttributeFacts) -> str:
+    """Return a target that can be read in its shortest form, such as "40+-2.1".
+
+    A tolerance that was left out is the attribute's, to two digits.
+    """
+    asked = read_target(text)
+    if isinstance(asked, Point) and asked.tolerance is None:
+        return f"{asked.value:.15g}+-{facts.tolerance:.2g}"
+    return str(asked)
+
+
 def split_assignments(pairs: Iterable[str]) -> dict[str, str]:
     """Read `name=spec` texts as {name: spec}.
 
