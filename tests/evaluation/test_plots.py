@@ -6,7 +6,7 @@ import sys
 import numpy as np
 from PIL import Image
 
-from vec2face.evaluation.plots import plot_by_sigma, plot_scores
+from vec2face.evaluation.plots import SizedAccuracy, _apart, plot_accuracy_by_size, plot_by_sigma, plot_scores
 
 RNG = np.random.default_rng(0)
 GENUINE, IMPOSTOR = RNG.normal(0.7, 0.1, 500), RNG.normal(0, 0.1, 500)
@@ -64,3 +64,12 @@ def test_cosines_that_rounding_took_beyond_one_are_counted(tmp_path, recwarn):
     plot_scores(tmp_path / "a.png", beyond, beyond, threshold=0.4, title="scores")
     plot_by_sigma(tmp_path / "b.png", beyond, np.full(20, 0.3), title="sigma")
     assert [str(warning.message) for warning in recwarn] == []
+
+
+def test_sizes_are_labelled_where_there_is_room(tmp_path):
+    assert _apart([2500, 10_000, 25_000, 50_000]) == [2500, 10_000, 25_000, 50_000]
+    assert _apart([1000, 1100, 50_000]) == [1000, 50_000]
+    assert _apart([1000]) == [1000]
+    points = [SizedAccuracy(name, size, 0.8, 0.7, 0.9) for name in ("one", "other") for size in (2500, 10_000)]
+    plot_accuracy_by_size(tmp_path / "sizes.png", points, title="sizes")
+    assert Image.open(tmp_path / "sizes.png").size > (800, 400)

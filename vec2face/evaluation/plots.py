@@ -21,6 +21,9 @@ IMPOSTOR = "#c8553d"
 INK = "#22262b"
 SIZE = (5.8, 3.4)  # inches
 DPI = 160
+# In plots over sizes: the factor between the places of two sets, and the share of the axis that a label takes.
+_BESIDE = 1.02
+_LABEL_WIDTH = 0.12
 BINS = 120
 ROC_POINTS = 2000
 
@@ -207,9 +210,10 @@ def plot_accuracy_by_size(path: Path, points: Sequence[SizedAccuracy], *, title:
     """Accuracy on each set against the number of images trained on, with intervals. Raises `StorageError`."""
     figure, axes = _axes(title)
     names = list(dict.fromkeys(point.name for point in points))
-    for name, color in zip(names, [GENUINE, IMPOSTOR, INK] * len(names), strict=False):
+    for place, (name, color) in enumerate(zip(names, [GENUINE, IMPOSTOR, INK] * len(names), strict=False)):
         own = sorted((point for point in points if point.name == name), key=lambda point: point.images)
-        sizes = [point.images for point in own]
+        beside = _BESIDE ** (place - (len(names) - 1) / 2)  # or intervals of different sets would hide each other
+        sizes = [point.images * beside for point in own]
         values = np.array([[point.accuracy, point.low, point.high] for point in own]).T * 100
         bars = np.maximum(np.stack([values[0] - values[1], values[2] - values[0]]), 0)
         axes.errorbar(sizes, values[0], yerr=bars, fmt="o", color=color, markersize=4, capsize=2, linewidth=1.0)
@@ -217,10 +221,22 @@ def plot_accuracy_by_size(path: Path, points: Sequence[SizedAccuracy], *, title:
         means = [float(np.mean([v for size, v in zip(sizes, values[0], strict=True) if size == one])) for one in at]
         axes.plot(at, means, color=color, linewidth=1.6, label=name)
     axes.set_xscale("log")
+    ticks = _apart(sorted({point.images for point in points}))
+    axes.set_xticks(ticks, [f"{images:,}" for images in ticks])
+    axes.minorticks_off()
     axes.set_xlabel("images trained on")
     axes.set_ylabel("accuracy, %")
     axes.legend(frameon=False, fontsize=8.5, loc="lower right")
     _save(figure, path)
+
+
+def _apart(sizes: Sequence[int]) -> list[int]:
+    """Of rising sizes, those whose labels have room beside the one before."""
+    kept = list(sizes[:1])
+    for size in sizes[1:]:
+        if size / kept[-1] >= (sizes[-1] / sizes[0]) ** _LABEL_WIDTH:
+            kept.append(size)
+    return kept
 
 
 def _axes(title: str) -> "tuple[Figure, Axes]":
