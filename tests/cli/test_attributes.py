@@ -51,7 +51,7 @@ def test_a_probe_is_fitted_given_directions_and_steered_by(
     steered = run(
         *("steer", *common, "--embedder", tiny_embedder_dir, "--identity-floor", -1, "--identities", 2),
         *("--target", "light=>=70", "--directions", crops / "light.safetensors", "--max-evaluations", 3),
-        *("--batch-size", 2, "--out", crops / "out"),
+        *("--out", crops / "out"),
     )
     assert steered.exit_code == 0, steered.output
     assert "light >=70: 2 of 2" in steered.stdout
