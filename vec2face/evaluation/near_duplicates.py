@@ -94,7 +94,7 @@ def find_near_duplicates(embedded: EmbeddedImages, traits: Traits, *, progress: 
             thumbnails = traits.thumbnails[a], traits.thumbnails[b]
             near = (cosines >= NEAR_COSINE) & (thumbnail_distances(*thumbnails) <= NEAR_THUMBNAIL)
             sure = (bits[block] <= RELIT_BITS) & (cosines >= RELIT_COSINE)
-            near |= sure & (relit_distances(*thumbnails) <= RELIT_THUMBNAIL)
+            near[sure] |= relit_distances(*(one[sure] for one in thumbnails)) <= RELIT_THUMBNAIL
             a, b, cosines, differing = a[near], b[near], cosines[near], bits[block][near]
             other = embedded.identity[a] != embedded.identity[b]
             images[a], images[b], surplus[b] = True, True, True
