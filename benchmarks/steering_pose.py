@@ -146,19 +146,22 @@ class Samples:
 def landmark_yaws(
     samples: Samples, detector: FaceDetector, stored: Path, progress: TerminalProgress
 ) -> dict[int, float | None]:
-    """Return the yaw by landmarks of every sample; those in the file `stored` are not measured again."""
+    """Return the yaw by landmarks of every sample; pictures whose landmarks are in the file `stored` are not seen again."""
     lines = stored.read_text().splitlines() if stored.is_file() else []
-    found: dict[int, float | None] = dict(map(json.loads, lines))
+    found: dict[int, list[list[float]] | None] = dict(map(json.loads, lines))
     progress.begin("measuring", total=len(samples.rows), unit="pictures", done=len(found))
     with open(stored, "a", encoding="utf-8") as stream:
         for index in samples.rows:
             if index in found:
                 continue
             face = measure_face(samples.picture(index), detector)
-            found[index] = None if face is None else face.pose.yaw
+            found[index] = None if face is None else np.round(face.landmarks, 3).tolist()
             stream.write(json.dumps([index, found[index]]) + "\n")
             progress.advance(1)
-    return found
+    return {
+        index: None if points is None else float(measure_poses(np.array([points]))[0][0, 0])
+        for index, points in found.items()
+    }
 
 
 def mesh_yaws(samples: Samples, mesh: Path) -> dict[int, float | None]:
@@ -307,7 +310,7 @@ def main() -> None:
             progress.advance(1)
         seen: dict[str, dict[int, float | None]] = {}
         if detector is not None:
-            stored = asked.out / f"landmarks-{sha256_file(asked.detector)[:8]}.jsonl"
+            stored = asked.out / f"points-{sha256_file(asked.detector)[:8]}.jsonl"
             seen["landmarks"] = landmark_yaws(samples, detector, stored, progress)
     if asked.mesh is not None:
         seen["mesh"] = mesh_yaws(samples, asked.mesh)

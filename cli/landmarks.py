@@ -1,5 +1,6 @@
 """`vec2face landmarks`: pictures of landmarks for pose control, and head poses measured by landmarks."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,6 +9,8 @@ import click
 from vec2face_cli.locations import LocalPath
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
 
 FILE = LocalPath()
@@ -86,23 +89,31 @@ def draw(
 
 
 @landmarks.command()
-@click.argument("pictures", type=FILE, nargs=-1, required=True)
+@click.argument("pictures", type=FILE, nargs=-1)
+@click.option("--data", "pack", type=LocalPath(file_okay=False), help="A face pack to measure (vec2face data pack).")
 @click.option("--detector", type=FILE, required=True, help="YuNet or SCRFD (.onnx).")
 @click.option("--out", type=NEW_FILE, help="Write a table (.csv), too.")
 @click.option("--overwrite", is_flag=True, help="Replace what is there already.")
-def measure(*, pictures: tuple[Path, ...], detector: Path, out: Path | None, overwrite: bool) -> None:
+def measure(
+    *, pictures: tuple[Path, ...], pack: Path | None, detector: Path, out: Path | None, overwrite: bool
+) -> None:
     """Measure yaw, pitch and roll of aligned crops by the landmarks that a detector finds.
 
-    PICTURES are files, or folders of them. What was steered is best checked so: the detector took no part in it.
+    PICTURES are files, or folders of them. What was steered is best checked so: the detector took no part in it. The
+    table also holds the landmarks, x1,y1 to x5,y5 in pixels of the crop. That of a pack has the names of its faces in
+    the column key: labels for `vec2face train estimator`.
 
     \b
-    Example:
+    Examples:
       vec2face landmarks measure turned/images --detector yunet.onnx --out poses.csv
+      vec2face landmarks measure --data PACK --detector yunet.onnx --out labels.csv
     """
     import csv
     import io
 
     from vec2face.data.detection import open_detector
+    from vec2face.data.facepack import FacePack
+    from vec2face.data.landmarks.head import FIVE_POINTS
     from vec2face.data.landmarks.measure import measure_face
     from vec2face.data.photos import list_photos
     from vec2face.errors import InputError
@@ -110,31 +121,41 @@ def measure(*, pictures: tuple[Path, ...], detector: Path, out: Path | None, ove
     from vec2face.fileio.outputs import require_new
     from vec2face_cli.progress import TerminalProgress
 
+    if bool(pictures) == (pack is not None):
+        raise click.UsageError("give PICTURES, or a pack with --data; one of them.")
     if out is not None:
         require_new(out, overwrite=overwrite)
-    finder, files = open_detector(detector), list_photos(pictures)
+    finder = open_detector(detector)
+    faces: list[tuple[str, Callable[[], np.ndarray]]]  # name, and how to read it
+    if pack is not None:
+        packed = FacePack.load(pack)
+        faces = [(name, partial(packed.images.__getitem__, row)) for row, name in enumerate(packed.names)]
+    else:
+        faces = [(str(path), partial(_read, path)) for path in list_photos(pictures)]
     stream = io.StringIO()
     table = csv.writer(stream, lineterminator="\n")
-    table.writerow(["file", "yaw", "pitch", "roll", "misfit", "looks"])
+    points = [f"{axis}{number}" for number in range(1, len(FIVE_POINTS) + 1) for axis in "xy"]
+    table.writerow(["file" if pack is None else "key", "yaw", "pitch", "roll", "misfit", "looks", *points])
     found = 0
     with TerminalProgress() as progress:
-        progress.begin("measuring", total=len(files), unit="pictures")
-        for path in files:
-            face = measure_face(_read(path), finder)
+        progress.begin("measuring", total=len(faces), unit="pictures")
+        for name, read in faces:
+            face = measure_face(read(), finder)
             progress.advance(1)
             if face is None:
-                table.writerow([path, "", "", "", "", 0])
+                table.writerow([name, "", "", "", "", 0, *("" for _ in points)])
                 continue
             found += 1
             numbers = [f"{value:.2f}" for value in (face.pose.yaw, face.pose.pitch, face.pose.roll)]
-            table.writerow([path, *numbers, f"{face.misfit:.3f}", face.looks])
+            places = [f"{value:.3f}" for value in face.landmarks.ravel()]
+            table.writerow([name, *numbers, f"{face.misfit:.3f}", face.looks, *places])
     if not found:
-        raise InputError(f"the detector found no face in any of the {len(files)} pictures; give aligned crops.")
+        raise InputError(f"the detector found no face in any of the {len(faces)} pictures; give aligned crops.")
     if out is None:
         click.echo(stream.getvalue(), nl=False)
     else:
         write_text(out, stream.getvalue())
-        click.echo(f"{out}: {found} of {len(files)} faces found")
+        click.echo(f"{out}: {found} of {len(faces)} faces found")
 
 
 def _landmarks_of(photo: Path, detector: Path) -> "np.ndarray":

@@ -14,8 +14,8 @@ from vec2face_cli.training_options import DEVICE, OUT, PACK
 @click.option(
     "--labels",
     type=LocalPath(dir_okay=False),
-    default=None,
-    help="CSV file: the column key (names in the pack), and one for each attribute of RECIPE; blank is unknown.",
+    multiple=True,
+    help="CSV file: the column key (names in the pack), and attributes of RECIPE; blank is unknown; repeatable.",
 )
 @OUT
 @click.option(
@@ -26,7 +26,7 @@ from vec2face_cli.training_options import DEVICE, OUT, PACK
 def estimator(
     recipe: str,
     pack: Path,
-    labels: Path | None,
+    labels: tuple[Path, ...],
     out: Path,
     teacher_ref: str | None,
     initial_ref: str | None,

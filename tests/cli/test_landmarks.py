@@ -14,7 +14,7 @@ from tests.networks import tiny_generator
 from vec2face.config.pose import LandmarkStyle
 from vec2face.data import detection
 from vec2face.data.detection import Detection
-from vec2face.data.landmarks.head import HeadPose, aligned_landmarks
+from vec2face.data.landmarks.head import HeadPose, aligned_landmarks, measure_poses
 from vec2face.data.landmarks.picture import draw_landmarks
 from vec2face.fileio.images import decode_image, encode_image
 
@@ -62,9 +62,23 @@ def test_poses_are_measured_and_faces_not_found_are_left_blank(tmp_path: Path, d
     first, second = csv.DictReader(out.read_text().splitlines())
     assert (first["looks"], second["looks"], second["yaw"]) == ("4", "0", "")
     shown = run("landmarks", "measure", tmp_path / "a.png", "--detector", "any")
-    assert shown.stdout.startswith("file,yaw,pitch,roll,misfit,looks\n")
+    assert shown.stdout.startswith("file,yaw,pitch,roll,misfit,looks,x1,y1,x2,y2,")
+    points = np.array([[float(first[f"{axis}{number}"]) for axis in "xy"] for number in range(1, 6)])
+    assert measure_poses(points[None])[0][0, 0] == pytest.approx(float(first["yaw"]), abs=0.01)
+    assert second["x1"] == ""
     nobody = mistake("landmarks", "measure", tmp_path / "b.png", "--detector", "any")
     assert "no face in any of the 1 pictures" in nobody
+    assert "PICTURES, or a pack with --data" in mistake("landmarks", "measure", "--detector", "any")
+
+
+def test_the_poses_of_a_pack_are_labels_by_the_names_of_its_faces(tmp_path: Path, detector: None) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.png").write_bytes(encode_image(np.full((112, 112, 3), 120, np.uint8), format="png"))
+    assert run("data", "pack", "--from", tmp_path, "--out", tmp_path / "pack").exit_code == 0
+    out = tmp_path / "labels.csv"
+    done = run("landmarks", "measure", "--data", tmp_path / "pack", "--detector", "any", "--out", out)
+    assert done.stdout == f"{out}: 2 of 2 faces found\n"
+    assert [row["key"] for row in csv.DictReader(out.read_text().splitlines())] == ["a.png", "b.png"]
 
 
 def test_generate_takes_views_and_landmarks(tmp_path: Path, tiny_generator_dir: Path) -> None:

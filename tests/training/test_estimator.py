@@ -127,7 +127,7 @@ def test_batches_hold_faces_with_labels_then_damaged_pictures(people: Path) -> N
 
 def test_light_and_the_brighter_side_are_learnt(people: Path, labels: Path, tmp_path: Path) -> None:
     plan = recipe(LIGHT, SIDE, steps=60, batch=12, color=0.0, turn_degrees=0.0, shift_pixels=0.0, zoom=0.0, apart=1.0)
-    train_estimator(plan, pack=people, labels=labels, out=tmp_path / "run", reporter=SilentReporter(), device="cpu")
+    train_estimator(plan, pack=people, labels=[labels], out=tmp_path / "run", reporter=SilentReporter(), device="cpu")
     result = json.loads((tmp_path / "run" / "result.json").read_text())["attributes"]
     made = load_estimators(str(tmp_path / "run" / "estimator"))
     for one in made.attributes:
@@ -147,7 +147,7 @@ def test_a_scale_a_range_and_a_start_are_taken_over(people: Path, labels: Path, 
     def train(plan: EstimatorRecipe, out: str, initial: AttributeNetwork | None = None) -> AttributeNetwork:
         said = SilentReporter()
         train_estimator(
-            plan, pack=people, labels=labels, out=tmp_path / out, initial=initial, reporter=said, device="cpu"
+            plan, pack=people, labels=[labels], out=tmp_path / out, initial=initial, reporter=said, device="cpu"
         )
         return load_estimators(str(tmp_path / out / "estimator"))
 
@@ -186,7 +186,7 @@ def test_a_stopped_run_goes_on_exactly(
     def train(out: str, stop: int | None = None) -> dict[str, torch.Tensor]:
         reporter = SilentReporter(stop_after_images=stop)
         train_estimator(
-            plan, pack=people, labels=labels, out=tmp_path / out, teacher=teacher, reporter=reporter, device="cpu"
+            plan, pack=people, labels=[labels], out=tmp_path / out, teacher=teacher, reporter=reporter, device="cpu"
         )
         assert {"side", "light", "quality"} == reporter.losses[-1].keys()
         return load_estimators(str(tmp_path / out / "estimator")).state_dict()
@@ -206,13 +206,13 @@ def test_a_stopped_run_goes_on_exactly(
 def test_what_is_missing_is_told_of_before_any_work(people: Path, labels: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
 
-    def train(plan: EstimatorRecipe, table: Path | None) -> None:
-        train_estimator(plan, pack=people, labels=table, out=out, reporter=SilentReporter(), device="cpu")
+    def train(plan: EstimatorRecipe, *tables: Path) -> None:
+        train_estimator(plan, pack=people, labels=tables, out=out, reporter=SilentReporter(), device="cpu")
 
     with pytest.raises(InputError, match="learns light from a table: name the CSV file with --labels"):
-        train(recipe(LIGHT), None)
+        train(recipe(LIGHT))
     with pytest.raises(InputError, match=r"learns quality from damaged pictures: name the network .* --teacher"):
-        train(recipe(degraded={"count": 8}), None)
+        train(recipe(degraded={"count": 8}))
     with pytest.raises(InputError, match="no column hair"):
         train(recipe({"name": "hair", "unit": "centimetres"}), labels)
     labels.write_text("key,light\n" + "".join(f"{name},5\n" for name in FacePack.load(people).names))

@@ -8,7 +8,7 @@ import pytest
 from vec2face.config.training import PackRecipe
 from vec2face.data.facepack import FacePack, build_pack
 from vec2face.errors import InputError
-from vec2face.training.estimator_labels import hold_out, read_label_table
+from vec2face.training.estimator_labels import hold_out, read_label_tables
 
 from .conftest import write_source
 
@@ -16,8 +16,27 @@ from .conftest import write_source
 def test_a_table_is_laid_over_the_pack_and_blank_is_unknown(tmp_path: Path) -> None:
     file = tmp_path / "labels.csv"
     file.write_text("key,other,yaw,age\nb,x,-3.5,\nelsewhere,x,1,1\na,x,,41\n")
-    found = read_label_table(file, names=["age", "yaw"], keys=["a", "b", "c"])
+    found = read_label_tables([file], names=["age", "yaw"], keys=["a", "b", "c"])
     assert np.array_equal(found, np.array([[41, np.nan], [np.nan, -3.5], [np.nan, np.nan]], np.float32), equal_nan=True)
+
+
+def test_several_tables_label_faces_of_their_own_with_what_they_know(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.csv", tmp_path / "second.csv"
+    first.write_text("key,yaw,age\na,1,30\n")
+    second.write_text("key,misfit,yaw\nb,0.1,2\nc,0.1,\n")
+
+    def read(*names: str) -> np.ndarray:
+        return read_label_tables([first, second], names=names, keys=["a", "b", "c"])
+
+    nan = np.nan
+    assert np.array_equal(read("yaw", "age"), np.array([[1, 30], [2, nan], [nan, nan]], np.float32), equal_nan=True)
+    with pytest.raises(InputError, match=r"second.csv has none of the columns age\."):
+        read("age")
+    with pytest.raises(InputError, match=r"none of .*first.csv and .*second.csv has a column roll"):
+        read("yaw", "roll")
+    second.write_text("key,yaw\na,2\n")
+    with pytest.raises(InputError, match=r"second.csv, line 2: a is labelled twice, before in .*first.csv"):
+        read("yaw")
 
 
 @pytest.mark.parametrize(
@@ -35,13 +54,13 @@ def test_tables_that_cannot_be_used_are_one_sentence(tmp_path: Path, text: str, 
     file = tmp_path / "labels.csv"
     file.write_text(text)
     with pytest.raises(InputError) as mistake:
-        read_label_table(file, names=["yaw", "age"], keys=["a", "b"])
+        read_label_tables([file], names=["yaw", "age"], keys=["a", "b"])
     assert sentence in str(mistake.value)
 
 
 def test_a_missing_table_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot read the labels"):
-        read_label_table(tmp_path / "none.csv", names=["yaw"], keys=["a"])
+        read_label_tables([tmp_path / "none.csv"], names=["yaw"], keys=["a"])
 
 
 @pytest.fixture

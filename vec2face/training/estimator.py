@@ -19,7 +19,7 @@ from vec2face.training.augment import AugmentStrength, augment
 from vec2face.training.degraded_faces import DegradedFaces, clear_faces
 from vec2face.training.estimator_data import EstimatorStream, LabelledFaces
 from vec2face.training.estimator_errors import errors_table
-from vec2face.training.estimator_labels import hold_out, read_label_table
+from vec2face.training.estimator_labels import hold_out, read_label_tables
 from vec2face.training.estimator_measure import PERCENT, HeldOutFaces, describe_errors, describe_labels
 from vec2face.training.examples import Examples
 from vec2face.training.loop import TrainingLoop, TrainingReporter, TrainingSummary
@@ -50,7 +50,7 @@ def train_estimator(
     recipe: EstimatorRecipe,
     *,
     pack: Path,
-    labels: Path | None,
+    labels: Sequence[Path],
     out: Path,
     teacher: FaceEmbedder | None = None,
     initial: AttributeNetwork | None = None,
@@ -64,7 +64,7 @@ def train_estimator(
     Args:
         recipe: what to learn and how long.
         pack: folder of the face pack.
-        labels: CSV file with the column `key` and one for each of the recipe's attributes; see `read_label_table`.
+        labels: CSV files with the column `key` and some of the recipe's attributes; see `read_label_tables`.
         out: folder of the run.
         teacher: the network whose embeddings the pack holds; only a recipe with `degraded` needs it.
         initial: a network of the same attributes and size to start from instead of random weights.
@@ -94,7 +94,7 @@ def train_estimator(
         widths=recipe.stage_widths,
         depths=recipe.stage_depths,
     )
-    facts = {**faces.facts, "labels": sha256_file(labels) if labels is not None else None}
+    facts = {**faces.facts, "labels": _digest_of(labels)}
     if initial is not None:
         _start_from(model, initial)
     model.to(device=processes.device, memory_format=torch.channels_last)
@@ -147,13 +147,18 @@ def train_estimator(
     return loop.run(stream.read, compute, measure=measure, reporter=reporter)
 
 
-def _read_labels(recipe: EstimatorRecipe, faces: FacePack, labels: Path | None) -> LabelledFaces:
+def _digest_of(tables: Sequence[Path]) -> str | list[str] | None:
+    digests = [sha256_file(table) for table in tables]
+    return digests if len(digests) > 1 else next(iter(digests), None)
+
+
+def _read_labels(recipe: EstimatorRecipe, faces: FacePack, labels: Sequence[Path]) -> LabelledFaces:
     names = [one.name for one in recipe.attributes]
-    if names and labels is None:
+    if names and not labels:
         raise InputError(f"this recipe learns {', '.join(names)} from a table: name the CSV file with --labels.")
     values = np.empty((len(faces.names), 0), np.float32)
-    if labels is not None:
-        values = read_label_table(labels, names=names, keys=faces.names)
+    if labels:
+        values = read_label_tables(labels, names=names, keys=faces.names)
         values = values * np.array([one.scale for one in recipe.attributes], np.float32)
     return LabelledFaces(faces, values, np.array([one.mirrored == "negated" for one in recipe.attributes], bool))
 

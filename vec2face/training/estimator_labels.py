@@ -1,8 +1,8 @@
-"""What estimators learn from: a table of labels, and which faces are kept out of training."""
+"""What estimators learn from: tables of labels, and which faces are kept out of training."""
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,47 +14,65 @@ from vec2face.seeding import seed_for
 _BLOCK = 512
 
 
-def read_label_table(path: Path, *, names: Sequence[str], keys: Sequence[str]) -> np.ndarray:
-    """Read labels of a pack's faces from a CSV file: the column `key`, and one for each attribute.
+def read_label_tables(paths: Sequence[Path], *, names: Sequence[str], keys: Sequence[str]) -> np.ndarray:
+    """Read labels of a pack's faces from CSV files: the column `key`, and one for each attribute that the file knows of.
 
     A blank cell is an unknown value. Rows of faces that the pack does not hold are passed over: it may leave some out.
 
     Args:
-        path: the file.
-        names: attributes, as their columns are called; further columns are not read.
+        paths: the files, each of other faces.
+        names: attributes, as their columns are called; further columns are not read. A file may lack some, not all.
         keys: the names of the pack's faces.
 
     Returns:
         float32 `(len(keys), len(names))`, NaN where unknown.
 
     Raises:
-        InputError: the file cannot be read, lacks a column, labels a face twice, has a cell that is no number, or
-            labels no face of the pack with one of the attributes.
+        InputError: a file cannot be read, lacks a column, labels a face twice, has a cell that is no number; or no
+            file labels any face of the pack with one of the attributes.
     """
     place = {key: row for row, key in enumerate(keys)}
     values = np.full((len(keys), len(names)), np.nan, np.float32)
-    seen: set[str] = set()
+    seen: dict[str, Path] = {}
+    known: set[str] = set()
+    for path in paths:
+        for where, cells in _rows(path, names, alone=len(paths) == 1):
+            key = cells["key"]
+            if key in seen:
+                before = "" if seen[key] == path else f", before in {seen[key]}"
+                raise InputError(f"{where}: {key} is labelled twice{before}.")
+            seen[key] = path
+            for at, name in enumerate(names):
+                if name in cells:
+                    known.add(name)
+                    if key in place:
+                        values[place[key], at] = _number(cells[name], f"{where}, {name}")
+    named = " and ".join(map(str, paths))
+    for name, column in zip(names, values.T, strict=True):
+        if np.isnan(column).all():
+            if name not in known and len(paths) > 1:
+                raise InputError(f"none of {named} has a column {name}, which the recipe learns.")
+            raise InputError(f"{named} labels no face of the pack with {name}; its keys must be the names in the pack.")
+    return values
+
+
+def _rows(path: Path, names: Sequence[str], *, alone: bool) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield place and cells of each line of a table that has a key and, when `alone`, all of the names, or one."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as stream:
             table = csv.DictReader(stream)
-            missing = [name for name in ("key", *names) if name not in (table.fieldnames or ())]
-            if missing:
+            columns = table.fieldnames or ()
+            missing = [name for name in ("key", *names) if name not in columns]
+            if "key" in missing or (alone and missing):
                 raise InputError(
                     f"{path} has no column {' and no column '.join(missing)}; it needs key,{','.join(names)}."
                 )
+            if names and len(missing) == len(names):
+                raise InputError(f"{path} has none of the columns {', '.join(names)}.")
             for number, cells in enumerate(table, start=2):
-                key = cells["key"]
-                if key in seen:
-                    raise InputError(f"{path}, line {number}: {key} is labelled twice.")
-                seen.add(key)
-                if key in place:
-                    values[place[key]] = [_number(cells[name], f"{path}, line {number}, {name}") for name in names]
+                yield f"{path}, line {number}", cells
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"cannot read the labels {path} ({error}).") from None
-    for name, column in zip(names, values.T, strict=True):
-        if np.isnan(column).all():
-            raise InputError(f"{path} labels no face of the pack with {name}; its keys must be the names in the pack.")
-    return values
 
 
 def hold_out(faces: FacePack, *, share: float, apart: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

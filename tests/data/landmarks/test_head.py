@@ -108,4 +108,4 @@ def test_real_landmarks_agree_with_another_fit(shared: Path) -> None:
     assert np.corrcoef(found[:, 0], [float(row["yaw"]) for row in rows])[0, 1] > 0.98
     # The table's pitch grows as the nose goes down.
     assert np.corrcoef(found[:, 1], [float(row["pitch"]) for row in rows])[0, 1] < -0.97
-    assert np.abs(np.median(found, axis=0)).max() < 1.5
+    assert np.abs(np.median(found, axis=0)).max() < 3  # pitch: 0 is the median photograph of another set

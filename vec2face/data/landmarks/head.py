@@ -10,10 +10,11 @@ picture, y down and z away from the viewer.
 Heads are small beside their distance from the camera, so a scaled orthographic projection is assumed.
 
 The five points are the rigid head that explains the landmarks of real photographs best: a factorisation under that
-projection (Tomasi & Kanade, 1992) of five-point landmarks (MTCNN) in 1,478 photographs of UTKFace and their mirror
-images, spread evenly over yaw. It leaves two things open, which are set by convention: the eyes are 63 mm apart, and
-the median photograph has a pitch of 0. Eyes, nose and mouth of a person differ from the generic head's, and an open
-mouth moves its corners: an angle is good to some degrees for one person, and better in the mean.
+projection (Tomasi & Kanade, 1992) of the five points that YuNet finds in 417 photographs of LFW, spread evenly over
+yaw, and in their mirror images (`benchmarks/rigid_head.py`). It leaves two things open, which are set by convention:
+the eyes are 63 mm apart, and the median photograph has a pitch of 0. Eyes, nose and mouth of a person differ from the
+generic head's, and an open mouth moves its corners: an angle is good to some degrees for one person, and better in the
+mean.
 """
 
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from vec2face.data.alignment import similarity_transform
 from vec2face.errors import ConfigError, InputError
 
 # Eyes, nose tip, mouth corners, the picture's left first: millimetres from the middle between the eyes.
-FIVE_POINTS = np.array([[-31.5, 0.0, 0.0], [31.5, 0.0, 0.0], [0.0, 36.6, -24.8], [-27.9, 64.2, 7.5], [27.9, 64.2, 7.5]])
+FIVE_POINTS = np.array([[-31.5, 0.0, 0.0], [31.5, 0.0, 0.0], [0.0, 34.9, -30.5], [-27.1, 63.9, 7.0], [27.1, 63.9, 7.0]])
 
 
 _ITERATIONS = 20
