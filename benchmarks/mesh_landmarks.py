@@ -23,8 +23,8 @@ import mediapipe
 import numpy as np
 
 # Indices of the mesh: pairs that mirror each other, the picture's left first, outer eye corners before all others; then
-# points of the middle line. Neither lips nor chin, which move, nor the outline of the face, which is another part of the
-# head for every turn: with twelve points of it the rigid head has a nose of 44 mm, and reads a tenth fewer degrees.
+# points of the middle line. Neither lips nor chin, which move, nor the outline of the face, which is another part of
+# the head for every turn: with twelve points of it the rigid head has too long a nose, and reads a tenth fewer degrees.
 PAIRS = [
     (33, 263), (133, 362), (61, 291), (159, 386), (145, 374), (70, 300), (105, 334), (46, 276), (50, 280), (205, 425),
     (129, 358), (98, 327),

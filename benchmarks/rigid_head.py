@@ -31,6 +31,11 @@ _MOST_IN_A_BIN = 24
 _SMALLEST = 1e-9
 
 
+def five_points(row: dict[str, str]) -> list[list[float]]:
+    """Return x and y of the five points in a line of the table of `vec2face landmarks measure`."""
+    return [[float(row[f"{axis}{number}"]) for axis in "xy"] for number in range(1, 6)]
+
+
 def read_points(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return float64 `(N, P, 2)` points of the faces found, and for each point the place of its mirror image.
 
@@ -39,8 +44,7 @@ def read_points(path: Path) -> tuple[np.ndarray, np.ndarray]:
     if path.suffix == ".csv":
         with open(path, newline="", encoding="utf-8") as stream:
             rows = [row for row in csv.DictReader(stream) if row["x1"]]
-        points = np.array([[[float(row[f"{axis}{number}"]) for axis in "xy"] for number in range(1, 6)] for row in rows])
-        return points, _FIVE_MIRRORED
+        return np.array([five_points(row) for row in rows]), _FIVE_MIRRORED
     stored = np.load(path)
     points = stored["points"].astype(np.float64)
     return points[np.isfinite(points).all(axis=(1, 2))], stored["mirrored"]
@@ -160,8 +164,8 @@ def main() -> None:
     low, high = np.percentile(poses[:, 0], [1, 99])
     print(
         f"{len(kept)} of {len(points)} photographs, yaw {low:.0f} to {high:.0f} degrees, median pitch "
-        f"{np.median(poses[:, 1]):.1f}, misfit {100 * misfit.mean():.1f} % of the distance between the first two points, "
-        f"nose {nose_stands_out(head, mirrored):.1f} mm from the line of eyes and mouth"
+        f"{np.median(poses[:, 1]):.1f}, misfit {100 * misfit.mean():.1f} % of the distance between the first two "
+        f"points, nose {nose_stands_out(head, mirrored):.1f} mm from the line of eyes and mouth"
     )
 
 

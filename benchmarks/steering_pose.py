@@ -146,7 +146,7 @@ class Samples:
 def landmark_yaws(
     samples: Samples, detector: FaceDetector, stored: Path, progress: TerminalProgress
 ) -> dict[int, float | None]:
-    """Return the yaw by landmarks of every sample; pictures whose landmarks are in the file `stored` are not seen again."""
+    """Return the yaw by landmarks of every sample; a picture whose landmarks are in `stored` is not looked at again."""
     lines = stored.read_text().splitlines() if stored.is_file() else []
     found: dict[int, list[list[float]] | None] = dict(map(json.loads, lines))
     progress.begin("measuring", total=len(samples.rows), unit="pictures", done=len(found))

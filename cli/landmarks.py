@@ -91,11 +91,18 @@ def draw(
 @landmarks.command()
 @click.argument("pictures", type=FILE, nargs=-1)
 @click.option("--data", "pack", type=LocalPath(file_okay=False), help="A face pack to measure (vec2face data pack).")
+@click.option("--skip", type=FILE, help="With --data: leave out faces in this table's column key, labelled already.")
 @click.option("--detector", type=FILE, required=True, help="YuNet or SCRFD (.onnx).")
 @click.option("--out", type=NEW_FILE, help="Write a table (.csv), too.")
 @click.option("--overwrite", is_flag=True, help="Replace what is there already.")
 def measure(
-    *, pictures: tuple[Path, ...], pack: Path | None, detector: Path, out: Path | None, overwrite: bool
+    *,
+    pictures: tuple[Path, ...],
+    pack: Path | None,
+    skip: Path | None,
+    detector: Path,
+    out: Path | None,
+    overwrite: bool,
 ) -> None:
     """Measure yaw, pitch and roll of aligned crops by the landmarks that a detector finds.
 
@@ -106,7 +113,7 @@ def measure(
     \b
     Examples:
       vec2face landmarks measure turned/images --detector yunet.onnx --out poses.csv
-      vec2face landmarks measure --data PACK --detector yunet.onnx --out labels.csv
+      vec2face landmarks measure --data PACK --skip labels.csv --detector yunet.onnx --out poses.csv
     """
     import csv
     import io
@@ -123,13 +130,16 @@ def measure(
 
     if bool(pictures) == (pack is not None):
         raise click.UsageError("give PICTURES, or a pack with --data; one of them.")
+    if skip is not None and pack is None:
+        raise click.UsageError("--skip leaves out faces of a pack; name it with --data.")
     if out is not None:
         require_new(out, overwrite=overwrite)
     finder = open_detector(detector)
     faces: list[tuple[str, Callable[[], np.ndarray]]]  # name, and how to read it
     if pack is not None:
-        packed = FacePack.load(pack)
-        faces = [(name, partial(packed.images.__getitem__, row)) for row, name in enumerate(packed.names)]
+        packed, known = FacePack.load(pack), frozenset() if skip is None else _keys(skip)
+        rows = [(name, row) for row, name in enumerate(packed.names) if name not in known]
+        faces = [(name, partial(packed.images.__getitem__, row)) for name, row in rows]
     else:
         faces = [(str(path), partial(_read, path)) for path in list_photos(pictures)]
     stream = io.StringIO()
@@ -156,6 +166,18 @@ def measure(
     else:
         write_text(out, stream.getvalue())
         click.echo(f"{out}: {found} of {len(faces)} faces found")
+
+
+def _keys(table: Path) -> frozenset[str]:
+    import csv
+
+    from vec2face.errors import InputError
+
+    with open(table, newline="", encoding="utf-8-sig") as stream:
+        rows = csv.DictReader(stream)
+        if "key" not in (rows.fieldnames or ()):
+            raise InputError(f"{table} has no column key, which names the faces to leave out.")
+        return frozenset(row["key"] for row in rows)
 
 
 def _landmarks_of(photo: Path, detector: Path) -> "np.ndarray":

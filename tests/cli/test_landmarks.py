@@ -79,6 +79,14 @@ def test_the_poses_of_a_pack_are_labels_by_the_names_of_its_faces(tmp_path: Path
     done = run("landmarks", "measure", "--data", tmp_path / "pack", "--detector", "any", "--out", out)
     assert done.stdout == f"{out}: 2 of 2 faces found\n"
     assert [row["key"] for row in csv.DictReader(out.read_text().splitlines())] == ["a.png", "b.png"]
+    (tmp_path / "known.csv").write_text("key,age\na.png,30\n")
+    asked = ("landmarks", "measure", "--data", tmp_path / "pack", "--detector", "any", "--skip")
+    shown = run(*asked, tmp_path / "known.csv").stdout.splitlines()
+    assert [line.partition(",")[0] for line in shown] == ["key", "b.png"]
+    (tmp_path / "known.csv").write_text("name\na.png\n")
+    assert "has no column key" in mistake(*asked, tmp_path / "known.csv")
+    alone = ("landmarks", "measure", tmp_path / "a.png", "--detector", "any", "--skip", tmp_path / "known.csv")
+    assert "name it with --data" in mistake(*alone)
 
 
 def test_generate_takes_views_and_landmarks(tmp_path: Path, tiny_generator_dir: Path) -> None:

@@ -15,7 +15,7 @@ _BLOCK = 512
 
 
 def read_label_tables(paths: Sequence[Path], *, names: Sequence[str], keys: Sequence[str]) -> np.ndarray:
-    """Read labels of a pack's faces from CSV files: the column `key`, and one for each attribute that the file knows of.
+    """Read labels of a pack's faces from CSV files: the column `key`, and one for each attribute the file knows of.
 
     A blank cell is an unknown value. Rows of faces that the pack does not hold are passed over: it may leave some out.
 
