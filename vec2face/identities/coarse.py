@@ -6,18 +6,16 @@ exact cosines.
 """
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from vec2face.identities.cosine import unit_rows
-from vec2face.identities.tables import TABLES, Kind, Queries, fastest_kind
-
-if TYPE_CHECKING:
-    import torch
+from vec2face.identities.table import Products, Queries
+from vec2face.identities.tables import TABLES, Kind, fastest_kind
 
 _STORED_AT_ONCE = 8192
-ROWS, COLUMNS = 512, 2048  # a block of cosines that stays in the cache
+ROWS = 512  # compared together
 
 
 class CosineBlock:
@@ -26,15 +24,17 @@ class CosineBlock:
     They hold until the next block is asked for.
     """
 
-    def __init__(self, values: "np.ndarray | torch.Tensor", scales: np.ndarray | None) -> None:
-        self._values: Any = values
-        self._scales = scales
-        self._numpy = isinstance(values, np.ndarray)
+    def __init__(self, products: Products, scales: np.ndarray | None) -> None:
+        self._values: Any = products.values
+        self._highest = products.highest
+        self._scales = None if scales is None else scales * products.scale
+        self._numpy = isinstance(products.values, np.ndarray)
 
     def highest(self) -> np.ndarray:
         """Return the largest of each query's cosines, float32 `(B,)`."""
-        highest: np.ndarray = self._values.max(axis=1) if self._numpy else self._values.amax(dim=1).float().numpy()
-        return highest if self._scales is None else highest * self._scales
+        if self._highest is None:
+            self._highest = self._values.max(axis=1) if self._numpy else self._values.amax(dim=1).float().numpy()
+        return self._highest if self._scales is None else self._highest.astype(np.float32) * self._scales
 
     def reaching(self, floor: np.float32, *, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return query and column of every value at or above `floor`, in order; of the queries `rows`, or of all."""
@@ -44,7 +44,7 @@ class CosineBlock:
             return rows, rows
         values = self._values[rows] if self._numpy else self._values[rows].float().numpy()
         if self._scales is not None:
-            values = values * self._scales[rows, None]
+            values = values.astype(np.float32, copy=False) * self._scales[rows, None]
         at = np.flatnonzero(values >= floor)
         return rows[at // values.shape[1]], at % values.shape[1]
 
@@ -53,7 +53,7 @@ class CoarseUnits:
     """Vectors of length 1 to be compared with many others, memory O(N D): four bytes a feature, or two, or one.
 
     Attributes:
-        kind: "float32", "bfloat16" or "int8".
+        kind: which table holds them.
     """
 
     def __init__(self, capacity: int, width: int, *, kind: Kind | None = None) -> None:
@@ -72,6 +72,11 @@ class CoarseUnits:
 
     def __len__(self) -> int:
         return self._capacity
+
+    @property
+    def columns(self) -> int:
+        """How many stored rows are best compared at once."""
+        return self._table.columns
 
     @property
     def bound(self) -> float:
@@ -102,12 +107,12 @@ class CoarseUnits:
             floor: a cosine.
             progress: called with (rows compared with all later ones, rows in all).
         """
-        low, _ = self.limits(floor)
         for start in range(0, len(self), ROWS):
             stop = min(start + ROWS, len(self))
             queries = self._table.stored(start, stop)
-            for column in range(start, len(self), COLUMNS):
-                block = self.cosines(queries, column, min(column + COLUMNS, len(self)))
+            low, _ = self.limits(floor)
+            for column in range(start, len(self), self.columns):
+                block = self.cosines(queries, column, min(column + self.columns, len(self)))
                 first, second = block.reaching(low)
                 first, second = first + start, second + column
                 if column == start:

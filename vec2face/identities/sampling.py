@@ -9,7 +9,7 @@ import numpy as np
 
 from vec2face.errors import InputError
 from vec2face.identities.bank import IdentityBank, numbered_ids
-from vec2face.identities.coarse import COLUMNS, ROWS, CoarseUnits
+from vec2face.identities.coarse import ROWS, CoarseUnits
 from vec2face.identities.cosine import error_bound, exact_cosine, pairs_reach, unit_rows
 from vec2face.identities.partial import PartialWork
 from vec2face.identities.sources import CandidateSource
@@ -173,8 +173,8 @@ class _Chosen:
         rows = np.arange(len(block))
         queries = self._units.queries(units)
         surely_below, surely_not = self._units.limits(self._ceiling)
-        for start in range(0, self._size, COLUMNS):
-            stop = min(start + COLUMNS, self._size)
+        for start in range(0, self._size, self._units.columns):
+            stop = min(start + self._units.columns, self._size)
             cosines = self._units.cosines(queries, start, stop)
             highest = cosines.highest()
             keep = highest < surely_not
