@@ -8,7 +8,7 @@ import torch
 
 from vec2face.errors import InputError
 from vec2face.identities import coarse, int8_table, sample, tables, uint8_table
-from vec2face.identities.coarse import CoarseUnits
+from vec2face.identities.coarse import CoarseUnits, pairs_reaching
 from vec2face.identities.cosine import exact_cosine, reaches, unit_rows
 from vec2face.identities.partial import PartialWork
 from vec2face.identities.proof import first_pair_reaching, number_apart
@@ -49,10 +49,11 @@ def test_pairs_reaching_a_floor_are_all_there_and_hardly_more(kind: Kind, monkey
     monkeypatch.setattr(CoarseUnits, "columns", 24)
     rows = RNG.standard_normal((90, 8)).astype(np.float32)
     stored = CoarseUnits.of(rows, kind=kind)
+    stored.queries(unit_rows(rows))
     seen: list[int] = []
     pairs = [
         pair
-        for block in stored.pairs_reaching(0.5, progress=lambda done, total: seen.append(done))
+        for block in pairs_reaching(rows, 0.5, kind=kind, progress=lambda done, total: seen.append(done))
         for pair in zip(*block, strict=True)
     ]
     assert len(pairs) == len(set(pairs))
@@ -120,7 +121,7 @@ def test_every_thread_and_both_ways_to_multiply_bytes_give_the_same(monkeypatch:
             monkeypatch.setattr(uint8_table, "_PACKED_FROM", packed_from)
             found = table.multiply(queries, 5, 98)
             values.append(found.values.copy())
-            np.testing.assert_array_equal(found.highest, found.values.max(axis=1))
+            np.testing.assert_array_equal(found.highest.max(axis=0), found.values.max(axis=1))
     for other in values[1:]:
         np.testing.assert_array_equal(other, values[0])
 

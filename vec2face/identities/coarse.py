@@ -6,7 +6,7 @@ exact cosines.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -25,16 +25,19 @@ class CosineBlock:
     """
 
     def __init__(self, products: Products, scales: np.ndarray | None) -> None:
+        self._products = products
         self._values: Any = products.values
-        self._highest = products.highest
         self._scales = None if scales is None else scales * products.scale
         self._numpy = isinstance(products.values, np.ndarray)
 
     def highest(self) -> np.ndarray:
         """Return the largest of each query's cosines, float32 `(B,)`."""
-        if self._highest is None:
-            self._highest = self._values.max(axis=1) if self._numpy else self._values.amax(dim=1).float().numpy()
-        return self._highest if self._scales is None else self._highest.astype(np.float32) * self._scales
+        highest: np.ndarray
+        if self._products.highest is not None:
+            highest = self._products.highest.max(axis=0)
+        else:
+            highest = self._values.max(axis=1) if self._numpy else self._values.amax(dim=1).float().numpy()
+        return highest if self._scales is None else highest.astype(np.float32, copy=False) * self._scales
 
     def reaching(self, floor: np.float32, *, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return query and column of every value at or above `floor`, in order; of the queries `rows`, or of all."""
@@ -42,11 +45,28 @@ class CosineBlock:
             rows = np.flatnonzero(self.highest() >= floor)
         if not len(rows):
             return rows, rows
+        if self._products.highest is not None:
+            return self._reaching_by_parts(floor, rows)
         values = self._values[rows] if self._numpy else self._values[rows].float().numpy()
         if self._scales is not None:
-            values = values.astype(np.float32, copy=False) * self._scales[rows, None]
+            values = values * self._scales[rows, None]
         at = np.flatnonzero(values >= floor)
         return rows[at // values.shape[1]], at % values.shape[1]
+
+    def _reaching_by_parts(self, floor: np.float32, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As `reaching`, looking at the parts alone whose largest product reaches the floor."""
+        scales, highest = cast(np.ndarray, self._scales), cast(np.ndarray, self._products.highest)
+        found = [np.empty((2, 0), dtype=np.int64)]
+        reached = highest[:, rows].astype(np.float32) * scales[rows] >= floor
+        for part in np.flatnonzero(reached.any(axis=1)):
+            start = part * self._products.part
+            queried = rows[reached[part]]
+            values = np.take(self._values.T[start : start + self._products.part], queried, axis=1)
+            at = np.flatnonzero(values.astype(np.float32) * scales[queried] >= floor)
+            found.append(np.stack([queried[at % len(queried)], start + at // len(queried)]))
+        queries, columns = np.concatenate(found, axis=1)
+        order = np.lexsort((columns, queries))
+        return queries[order], columns[order]
 
 
 class CoarseUnits:
@@ -95,37 +115,45 @@ class CoarseUnits:
         """Compare prepared `queries` with the stored rows `start` to `stop - 1`."""
         return CosineBlock(self._table.multiply(queries, start, stop), queries.scales)
 
-    def pairs_reaching(
-        self, floor: float, *, progress: Callable[[int, int], None] | None = None
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield the pairs of stored rows whose true cosine may be `floor` or more, as (first, second), first < second.
-
-        Every pair that reaches the floor is among them, and none whose cosine is more than twice `bound` below it. Time
-        is that of half the table of all cosines.
-
-        Args:
-            floor: a cosine.
-            progress: called with (rows compared with all later ones, rows in all).
-        """
-        for start in range(0, len(self), ROWS):
-            stop = min(start + ROWS, len(self))
-            queries = self._table.stored(start, stop)
-            low, _ = self.limits(floor)
-            for column in range(start, len(self), self.columns):
-                block = self.cosines(queries, column, min(column + self.columns, len(self)))
-                first, second = block.reaching(low)
-                first, second = first + start, second + column
-                if column == start:
-                    later = first < second  # each pair once, no row with itself
-                    first, second = first[later], second[later]
-                if len(first):
-                    yield first, second
-            if progress is not None:
-                progress(stop, len(self))
-
     def limits(self, threshold: float) -> tuple[np.float32, np.float32]:
         """Return (low, high): below `low` a cosine is surely below the threshold, from `high` on surely not."""
         bound = self.bound
         # Comparisons are in float32: round outwards, so that the band between the two never shrinks.
         low = np.nextafter(np.float32(threshold - bound), np.float32(-np.inf))
         return low, np.nextafter(np.float32(threshold + bound), np.float32(np.inf))
+
+
+def pairs_reaching(
+    vectors: np.ndarray,
+    floor: float,
+    *,
+    kind: Kind | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the pairs of rows whose true cosine may be `floor` or more, as (first, second), first < second.
+
+    Every pair that reaches the floor is among them, and none whose cosine is more than twice the bound of
+    `CoarseUnits` below it. Time is that of half the table of all cosines.
+
+    Args:
+        vectors: `(N, D)`, no zero rows.
+        floor: a cosine.
+        kind: which table holds them; None takes the fastest.
+        progress: called with (rows compared with all later ones, rows in all).
+    """
+    stored = CoarseUnits.of(vectors, kind=kind)
+    for start in range(0, len(vectors), ROWS):
+        stop = min(start + ROWS, len(vectors))
+        queries = stored.queries(unit_rows(vectors[start:stop]))
+        low, _ = stored.limits(floor)
+        for column in range(start, len(vectors), stored.columns):
+            block = stored.cosines(queries, column, min(column + stored.columns, len(vectors)))
+            first, second = block.reaching(low)
+            first, second = first + start, second + column
+            if column == start:
+                later = first < second  # each pair once, no row with itself
+                first, second = first[later], second[later]
+            if len(first):
+                yield first, second
+        if progress is not None:
+            progress(stop, len(vectors))

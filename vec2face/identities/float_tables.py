@@ -30,6 +30,7 @@ class Float32Table:
         return Queries(units)
 
     def stored(self, start: int, stop: int) -> Queries:
+        """Return the rows `start` to `stop - 1` as queries, not copied."""
         return Queries(self._rows[start:stop])
 
     def multiply(self, queries: Queries, start: int, stop: int) -> Products:
@@ -59,9 +60,6 @@ class BFloat16Table:
         import torch
 
         return Queries(torch.from_numpy(units).to(torch.bfloat16))
-
-    def stored(self, start: int, stop: int) -> Queries:
-        return Queries(self._rows[start:stop])
 
     def multiply(self, queries: Queries, start: int, stop: int) -> Products:
         import torch

@@ -46,9 +46,6 @@ class Int8Table:
         self._longest_rest = max(self._longest_rest, float(np.sqrt(np.einsum("nd,nd->n", rests, rests).max())))
         return Queries(torch.from_numpy(rounded.astype(np.int8)), scales)
 
-    def stored(self, start: int, stop: int) -> Queries:
-        return Queries(self._rows[start:stop], self._scales[start:stop].numpy())
-
     def multiply(self, queries: Queries, start: int, stop: int) -> Products:
         count, columns = len(queries.rows), stop - start
         self._scratch = enough(self._scratch, count * columns)

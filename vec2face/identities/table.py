@@ -32,12 +32,15 @@ class Products:
 
     Attributes:
         values: array or tensor `(B, C)`.
-        highest: `(B,)` the largest of each query's, where they came about on the way; else None.
+        highest: `(P, B)` the largest of each query's with every `part` stored rows, where they came about on the way;
+            the values are then the transpose of an array `(C, B)`. Else None.
+        part: how many stored rows make a part.
         scale: what the stored rows were divided by.
     """
 
     values: Any
     highest: np.ndarray | None = None
+    part: int = 0
     scale: float = 1.0
 
 
@@ -62,10 +65,6 @@ class Table(Protocol):
     @abstractmethod
     def queries(self, units: np.ndarray) -> Queries:
         """Return float32 rows `(B, D)` in the form that `multiply` takes."""
-
-    @abstractmethod
-    def stored(self, start: int, stop: int) -> Queries:
-        """Return the rows `start` to `stop - 1` in that form."""
 
     @abstractmethod
     def multiply(self, queries: Queries, start: int, stop: int) -> Products:

@@ -92,11 +92,6 @@ class UInt8Table:
         self._rest_of_queries = max(self._rest_of_queries, _longest_rest(units, rounded, scales[:, None]))
         return _ByteQueries(rounded.astype(np.int8), scales)
 
-    def stored(self, start: int, stop: int) -> Queries:
-        self._rest_of_queries = max(self._rest_of_queries, self._rest)
-        rows = (self._rows[start:stop] - np.uint8(_ZERO)).view(np.int8)
-        return _ByteQueries(rows, np.full(stop - start, self._step))
-
     def multiply(self, queries: Queries, start: int, stop: int) -> Products:
         count, columns = stop - start, len(queries.rows)
         if len(self._scratch) < count * columns:
@@ -117,7 +112,7 @@ class UInt8Table:
         work(0)
         for other in others:
             other.result()
-        return Products(out.T, highest.max(axis=0), float(self._step))
+        return Products(out.T, highest, tile, float(self._step))
 
     def _product(self, queries: _ByteQueries, count: int) -> Callable[[np.ndarray, np.ndarray], None]:
         queries.used[0] += count
