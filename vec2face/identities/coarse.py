@@ -16,6 +16,7 @@ from vec2face.identities.tables import TABLES, Kind, fastest_kind
 
 _STORED_AT_ONCE = 8192
 ROWS = 512  # compared together
+_FEW = 16
 
 
 class CosineBlock:
@@ -60,10 +61,12 @@ class CosineBlock:
         reached = highest[:, rows].astype(np.float32) * scales[rows] >= floor
         for part in np.flatnonzero(reached.any(axis=1)):
             start = part * self._products.part
+            columns = self._values[:, start : start + self._products.part]
             queried = rows[reached[part]]
-            values = np.take(self._values.T[start : start + self._products.part], queried, axis=1)
-            at = np.flatnonzero(values.astype(np.float32) * scales[queried] >= floor)
-            found.append(np.stack([queried[at % len(queried)], start + at // len(queried)]))
+            # Along their own memory where there are many.
+            values = columns[queried] if len(queried) < _FEW else np.take(columns.T, queried, axis=1).T
+            some, places = np.divmod(np.flatnonzero(values * scales[queried, None] >= floor), columns.shape[1])
+            found.append(np.stack([queried[some], start + places]))
         queries, columns = np.concatenate(found, axis=1)
         order = np.lexsort((columns, queries))
         return queries[order], columns[order]
