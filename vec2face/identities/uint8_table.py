@@ -25,7 +25,7 @@ _LARGEST_STORED, _LARGEST_QUERIED = 63, 127
 _HEADROOM = 1.4  # over the largest coordinate of the rows that are stored first
 _TILE_BYTES = 1 << 17  # of stored rows that are multiplied at once: they stay in a core's cache
 _TILE_ROWS = 512  # or more
-_PACKED_FROM = 1 << 15  # stored rows; fewer are multiplied in the time it takes to arrange the queries for it once
+_PACKED_FROM = 1 << 14  # stored rows; fewer are multiplied in the time it takes to arrange the queries for it once
 _OPSET, _IR_VERSION = 10, 7  # what onnxruntime 1.18 and later read
 
 
@@ -119,7 +119,8 @@ class UInt8Table:
         if queries.used[0] >= _PACKED_FROM:
             session = queries.session
             return lambda rows, out: multiply_bytes(session, rows, None, out)
-        return lambda rows, out: multiply_bytes(self._session, rows, queries.columns, out)
+        matrix = queries.columns
+        return lambda rows, out: multiply_bytes(self._session, rows, matrix, out)
 
     def _make_room_for(self, largest: np.float32) -> None:
         """Make the step so large that such a coordinate can be stored."""
