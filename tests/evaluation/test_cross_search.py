@@ -5,6 +5,7 @@ import pytest
 
 from vec2face.evaluation import cross_search
 from vec2face.evaluation.cross_search import References, search
+from vec2face.identities.tables import TABLES
 
 
 def table(queries, references):
@@ -14,7 +15,7 @@ def table(queries, references):
     return a @ b.T
 
 
-@pytest.fixture(params=["float32", "bfloat16", "int8"])
+@pytest.fixture(params=TABLES)
 def coarse(request, monkeypatch):
     made = cross_search.CoarseUnits
     monkeypatch.setattr(cross_search, "CoarseUnits", lambda n, d: made(n, d, kind=request.param))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from vec2face.identities import IdentityBank, inspect
+from vec2face.identities.float_tables import Float32Table
 from vec2face.identities.inspect import summarise
 
 VECTORS = np.random.default_rng(0).standard_normal((150, 12)).astype(np.float32)
@@ -18,7 +19,7 @@ def bank_of(vectors: np.ndarray) -> IdentityBank:
 @pytest.fixture(params=[(512, 2048), (7, 11), (32, 5)])
 def _blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inspect, "ROWS", request.param[0])
-    monkeypatch.setattr(inspect, "COLUMNS", request.param[1])
+    monkeypatch.setattr(Float32Table, "columns", request.param[1])
 
 
 @pytest.mark.usefixtures("_blocks")

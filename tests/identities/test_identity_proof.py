@@ -7,14 +7,15 @@ import pytest
 import torch
 
 from vec2face.errors import InputError
-from vec2face.identities import coarse, sample, tables
-from vec2face.identities.coarse import CoarseUnits
+from vec2face.identities import coarse, int8_table, sample, tables, uint8_table
+from vec2face.identities.coarse import CoarseUnits, pairs_reaching
 from vec2face.identities.cosine import exact_cosine, reaches, unit_rows
 from vec2face.identities.partial import PartialWork
 from vec2face.identities.proof import first_pair_reaching, number_apart
 from vec2face.identities.sampling import CHECK_EVERY
 from vec2face.identities.sources import GaussianSource
 from vec2face.identities.tables import TABLES, Kind
+from vec2face.identities.uint8_table import UInt8Table
 
 RNG = np.random.default_rng(0)
 
@@ -22,8 +23,10 @@ RNG = np.random.default_rng(0)
 @pytest.mark.parametrize("kind", TABLES)
 @pytest.mark.parametrize("width", [2, 33, 512])
 def test_coarse_cosines_keep_their_bound(width: int, kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "_TILE_ROWS", 16)
-    monkeypatch.setattr(tables, "_TILE_COLUMNS", 24)
+    monkeypatch.setattr(int8_table, "_TILE_ROWS", 16)
+    monkeypatch.setattr(int8_table, "_TILE_COLUMNS", 24)
+    monkeypatch.setattr(uint8_table, "_TILE_ROWS", 16)
+    monkeypatch.setattr(uint8_table, "_TILE_BYTES", 16)
     rows = RNG.standard_normal((40, width)).astype(np.float32)
     rows[20:] = rows[:20] * 3 + 0.01 * RNG.standard_normal((20, width))  # cosines near 1, where errors are largest
     rows[7, 0] = 100  # one coordinate outshines the others, so that int8 loses much of them
@@ -43,13 +46,14 @@ def test_coarse_cosines_keep_their_bound(width: int, kind: Kind, monkeypatch: py
 @pytest.mark.parametrize("kind", TABLES)
 def test_pairs_reaching_a_floor_are_all_there_and_hardly_more(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(coarse, "ROWS", 16)
-    monkeypatch.setattr(coarse, "COLUMNS", 24)
+    monkeypatch.setattr(CoarseUnits, "columns", 24)
     rows = RNG.standard_normal((90, 8)).astype(np.float32)
     stored = CoarseUnits.of(rows, kind=kind)
+    stored.queries(unit_rows(rows))
     seen: list[int] = []
     pairs = [
         pair
-        for block in stored.pairs_reaching(0.5, progress=lambda done, total: seen.append(done))
+        for block in pairs_reaching(rows, 0.5, kind=kind, progress=lambda done, total: seen.append(done))
         for pair in zip(*block, strict=True)
     ]
     assert len(pairs) == len(set(pairs))
@@ -76,7 +80,8 @@ def test_the_fastest_kind_is_measured_for_large_banks_alone(monkeypatch: pytest.
     def forbidden(width: int) -> Kind:
         raise RuntimeError
 
-    assert tables._int8_is_exact(33)
+    assert int8_table.is_exact(33)
+    assert uint8_table.is_exact(33)
     assert tables.fastest_kind(tables.TORCH_FROM, 64) in TABLES
     monkeypatch.setattr(tables, "_fastest", forbidden)
     assert tables.fastest_kind(tables.TORCH_FROM - 1, 64) == "float32"
@@ -89,9 +94,50 @@ def test_int8_is_not_used_where_it_loses_bits(monkeypatch: pytest.MonkeyPatch) -
         return exact(first, second).clamp(max=2**15 - 1)
 
     monkeypatch.setattr(torch, "_int_mm", saturating)
-    assert not tables._int8_is_exact(512)
+    assert not int8_table.is_exact(512)
     monkeypatch.delattr(torch, "_int_mm")
-    assert not tables._int8_is_exact(512)
+    assert not int8_table.is_exact(512)
+
+
+def test_uint8_is_not_used_where_it_loses_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    def saturating(session: object, rows: np.ndarray, queries: np.ndarray | None, out: np.ndarray) -> None:
+        out[:] = 2**15 - 1
+
+    monkeypatch.setattr(uint8_table, "multiply_bytes", saturating)
+    assert not uint8_table.is_exact(512)
+
+
+def test_every_thread_and_both_ways_to_multiply_bytes_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uint8_table, "_TILE_ROWS", 16)
+    monkeypatch.setattr(uint8_table, "_TILE_BYTES", 16)
+    units = unit_rows(RNG.standard_normal((100, 24)).astype(np.float32))
+    values = []
+    for threads in (1, 3):
+        monkeypatch.setattr(torch, "get_num_threads", lambda count=threads: count)
+        table = UInt8Table(100, 24)
+        table.store(0, units)
+        queries = table.queries(units[:30])
+        for packed_from in (1 << 30, 1):
+            monkeypatch.setattr(uint8_table, "_PACKED_FROM", packed_from)
+            found = table.multiply(queries, 5, 98)
+            values.append(found.values.copy())
+            np.testing.assert_array_equal(found.highest.max(axis=0), found.values.max(axis=1))
+    for other in values[1:]:
+        np.testing.assert_array_equal(other, values[0])
+
+
+def test_a_row_of_larger_coordinates_widens_the_step_of_all() -> None:
+    rows = RNG.standard_normal((600, 64)).astype(np.float32)
+    rows[590, 3] = 30
+    stored = CoarseUnits(600, 64, kind="uint8")
+    early = stored.queries(unit_rows(rows[:8]))
+    stored.store(0, unit_rows(rows[:590]))
+    before = stored.bound
+    stored.store(590, unit_rows(rows[590:]))
+    assert stored.bound > before
+    exact = np.array([[exact_cosine(a, b) for b in rows] for a in rows[:8]])
+    singly = np.stack([stored.cosines(early, column, column + 1).highest() for column in range(600)], axis=1)
+    assert np.abs(singly - exact).max() <= stored.bound
 
 
 def test_a_proof_finds_the_closest_pair_or_none() -> None:

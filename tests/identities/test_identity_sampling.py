@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from vec2face.errors import InputError
 from vec2face.identities import sample, sampling
 from vec2face.identities.cosine import error_bound, exact_cosine, unit_rows
+from vec2face.identities.float_tables import Float32Table
 from vec2face.identities.sampling import CHECK_EVERY, default_max_candidates
 from vec2face.identities.sources import GaussianSource
 
@@ -61,7 +62,7 @@ def test_acceptance_is_that_of_the_naive_loop(rows: list[list[int]], ceiling: fl
 def test_the_block_size_changes_nothing(block_size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     source = GaussianSource(16, 1.0)
     reference = sample(source, count=300, ceiling=0.6, seed=4)
-    monkeypatch.setattr(sampling, "COLUMNS", 64)
+    monkeypatch.setattr(Float32Table, "columns", 64)
     monkeypatch.setattr(sampling, "ROWS", 48)
     bank = sample(source, count=300, ceiling=0.6, seed=4, block_size=block_size)
     np.testing.assert_array_equal(bank.vectors, reference.vectors)

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from vec2face.identities.bank import IdentityBank
-from vec2face.identities.coarse import COLUMNS, ROWS
+from vec2face.identities.coarse import ROWS
 from vec2face.identities.cosine import error_bound, exact_cosine, unit_rows
-from vec2face.identities.tables import Float32Table
+from vec2face.identities.float_tables import Float32Table
 
 CEILINGS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 HISTOGRAM_BINS = 40
@@ -105,9 +105,9 @@ def _nearest(
     for row_start in range(0, len(bank), ROWS):
         rows = slice(row_start, min(row_start + ROWS, len(bank)))
         queries = units.stored(rows.start, rows.stop)
-        for column_start in range(row_start, len(bank), COLUMNS):
-            columns = slice(column_start, min(column_start + COLUMNS, len(bank)))
-            cosines = units.multiply(queries, columns.start, columns.stop)
+        for column_start in range(row_start, len(bank), units.columns):
+            columns = slice(column_start, min(column_start + units.columns, len(bank)))
+            cosines = units.multiply(queries, columns.start, columns.stop).values
             if column_start < rows.stop:  # each pair once, no identity with itself
                 own = np.arange(rows.start, rows.stop)[:, None] >= np.arange(columns.start, columns.stop)
                 cosines[own] = -np.inf

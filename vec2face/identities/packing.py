@@ -24,7 +24,7 @@ import scipy.sparse
 
 from vec2face.errors import InputError
 from vec2face.identities.bank import IdentityBank, numbered_ids
-from vec2face.identities.coarse import CoarseUnits
+from vec2face.identities.coarse import pairs_reaching
 from vec2face.identities.manifold import Manifold, manifold_of
 from vec2face.identities.partial import PartialWork
 from vec2face.identities.proof import first_pair_reaching, number_apart
@@ -144,11 +144,10 @@ class _Packing:
         """List the close pairs anew; return how many reach the ceiling."""
         units, _ = self._units()
         target = self._ceiling - SLACK
-        stored = CoarseUnits.of(units)
         first: list[np.ndarray] = []
         second: list[np.ndarray] = []
         listed = reaching = 0
-        for rows, columns in stored.pairs_reaching(target - LIST_MARGIN):
+        for rows, columns in pairs_reaching(units, target - LIST_MARGIN):
             cosines = _pair_cosines(units, rows, columns)
             reaching += int((cosines >= self._ceiling).sum())
             near = cosines >= target - LIST_MARGIN

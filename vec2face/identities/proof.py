@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from vec2face.identities.coarse import CoarseUnits
+from vec2face.identities.coarse import pairs_reaching
 from vec2face.identities.cosine import exact_cosine, pairs_reach
 
 
@@ -25,8 +25,7 @@ def first_pair_reaching(
     """
     found: tuple[int, int, float] | None = None
     floor = ceiling
-    stored = CoarseUnits.of(vectors)
-    for rows, columns in stored.pairs_reaching(ceiling, progress=progress):
+    for rows, columns in pairs_reaching(vectors, ceiling, progress=progress):
         reached = pairs_reach(vectors, rows, vectors, columns, floor)
         for row, other in zip(rows[reached].tolist(), columns[reached].tolist(), strict=True):
             cosine = exact_cosine(vectors[row], vectors[other])
@@ -40,9 +39,8 @@ def first_pair_reaching(
 def number_apart(vectors: np.ndarray, ceiling: float) -> int:
     """Return how many rows are left when each one that reaches the ceiling with an earlier, kept one is left out."""
     kept = np.ones(len(vectors), dtype=bool)
-    stored = CoarseUnits.of(vectors)
     close: list[np.ndarray] = [np.empty((0, 2), dtype=np.int64)]
-    for rows, columns in stored.pairs_reaching(ceiling):
+    for rows, columns in pairs_reaching(vectors, ceiling):
         reached = pairs_reach(vectors, rows, vectors, columns, ceiling)
         close.append(np.stack([rows[reached], columns[reached]], axis=1))
     pairs = np.concatenate(close)

@@ -9,10 +9,11 @@ import numpy as np
 
 from vec2face.errors import InputError
 from vec2face.identities.bank import IdentityBank, numbered_ids
-from vec2face.identities.coarse import COLUMNS, ROWS, CoarseUnits
-from vec2face.identities.cosine import error_bound, exact_cosine, pairs_reach, unit_rows
+from vec2face.identities.coarse import ROWS, CoarseUnits
+from vec2face.identities.cosine import pairs_reach, unit_rows
 from vec2face.identities.partial import PartialWork
 from vec2face.identities.sources import CandidateSource
+from vec2face.identities.table import Queries
 
 # Every so many candidates it is asked whether the count can still be reached.
 CHECK_EVERY = 4096
@@ -109,14 +110,10 @@ class _Chosen:
 
     def __init__(self, capacity: int, width: int, ceiling: float) -> None:
         self.vectors = np.empty((capacity, width), dtype=np.float32)
-        self._units = CoarseUnits(capacity, width)
+        self._units = CoarseUnits(capacity + ROWS, width)  # with room for rows that are not accepted yet
         self._indices = np.empty(capacity, dtype=np.int64)
         self._size = 0
         self._ceiling = ceiling
-        bound = error_bound(width)
-        # Comparisons are in float32: round the two limits outwards, so that the band between them never shrinks.
-        self._surely_below = np.nextafter(np.float32(ceiling - bound), np.float32(-np.inf))
-        self._surely_not = np.nextafter(np.float32(ceiling + bound), np.float32(np.inf))
 
     def __len__(self) -> int:
         return self._size
@@ -153,28 +150,25 @@ class _Chosen:
     def _add_some(self, block: np.ndarray, first: int) -> int:
         """As `add`, for rows that are compared with all accepted ones together."""
         units = unit_rows(block)
-        fitting = self._apart_from_accepted(block, units)
-        clash = self._clashes(block, units, fitting)
-        alive = np.ones(len(fitting), dtype=bool)
-        if clash is not None:
-            for position in np.flatnonzero(clash.any(axis=1)):
-                if alive[position]:
-                    alive[position + 1 :] &= ~clash[position, position + 1 :]
+        queries = self._units.queries(units)
+        fitting = self._apart_from_accepted(block, queries)
+        self._units.store(self._size, units[fitting])
+        alive = self._apart_from_each_other(block, fitting, queries)
         accepted = fitting[alive][: len(self.vectors) - self._size]
+        if not alive.all():
+            self._units.store(self._size, units[accepted])
         end = self._size + len(accepted)
         self.vectors[self._size : end] = block[accepted]
-        self._units.store(self._size, units[accepted])
         self._indices[self._size : end] = first + accepted
         self._size = end
         return int(accepted[-1]) if len(accepted) else -1
 
-    def _apart_from_accepted(self, block: np.ndarray, units: np.ndarray) -> np.ndarray:
+    def _apart_from_accepted(self, block: np.ndarray, queries: Queries) -> np.ndarray:
         """Return the rows of `block` whose cosine to every accepted vector is below the ceiling."""
         rows = np.arange(len(block))
-        queries = self._units.queries(units)
         surely_below, surely_not = self._units.limits(self._ceiling)
-        for start in range(0, self._size, COLUMNS):
-            stop = min(start + COLUMNS, self._size)
+        for start in range(0, self._size, self._units.columns):
+            stop = min(start + self._units.columns, self._size)
             cosines = self._units.cosines(queries, start, stop)
             highest = cosines.highest()
             keep = highest < surely_not
@@ -188,13 +182,20 @@ class _Chosen:
                 break
         return rows
 
-    def _clashes(self, block: np.ndarray, units: np.ndarray, rows: np.ndarray) -> np.ndarray | None:
-        """Return which pairs of `rows` are not below the ceiling (upper triangle counts), None if no pair is."""
-        cosines = units[rows] @ units[rows].T
-        clash: np.ndarray = np.triu(cosines >= self._surely_below, k=1)
-        for first, second in np.argwhere(clash & (cosines < self._surely_not)):
-            clash[first, second] = exact_cosine(block[rows[first]], block[rows[second]]) >= self._ceiling
-        return clash if clash.any() else None
+    def _apart_from_each_other(self, block: np.ndarray, rows: np.ndarray, queries: Queries) -> np.ndarray:
+        """Return for each of `rows`, which are stored behind the accepted ones, whether it is apart from those kept."""
+        alive = np.ones(len(rows), dtype=bool)
+        if len(rows) < 2:
+            return alive
+        surely_below, _ = self._units.limits(self._ceiling)
+        some = queries if len(rows) == len(block) else queries[rows]
+        first, second = self._units.cosines(some, self._size, self._size + len(rows)).reaching(surely_below)
+        first, second = first[first < second], second[first < second]
+        reached = pairs_reach(block, rows[first], block, rows[second], self._ceiling)
+        for earlier, later in zip(first[reached].tolist(), second[reached].tolist(), strict=True):
+            if alive[earlier]:
+                alive[later] = False
+        return alive
 
 
 def _out_of_reach(accepted_at: list[int], count: int, remaining: int) -> bool:
