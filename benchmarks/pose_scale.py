@@ -18,14 +18,12 @@ from pathlib import Path, PurePath
 
 import numpy as np
 import torch
-from rigid_head import evenly_over, five_points
+from rigid_head import evenly_over, five_points, mesh_yaws
 
 from vec2face.data.landmarks.head import measure_poses
 from vec2face.fileio.images import decode_image
 from vec2face.steering.catalogue import open_estimators
 from vec2face.steering.optimise import from_pixels
-
-MESH_HEAD = Path(__file__).with_name("mesh_head.json")
 
 
 def five_yaws(table: Path) -> dict[str, float]:
@@ -34,14 +32,6 @@ def five_yaws(table: Path) -> dict[str, float]:
         rows = [row for row in csv.DictReader(stream) if row["x1"]]
     yaws = measure_poses(np.array([five_points(row) for row in rows]))[0][:, 0].tolist()
     return dict(zip((PurePath(row["file"]).stem for row in rows), yaws, strict=True))
-
-
-def mesh_yaws(file: Path) -> dict[str, float]:
-    stored = np.load(file)
-    points = stored["points"].astype(np.float64)
-    seen = np.isfinite(points).all(axis=(1, 2))
-    yaws = measure_poses(points[seen], head=np.array(json.loads(MESH_HEAD.read_text())["head"]))[0][:, 0]
-    return dict(zip((PurePath(name).stem for name in stored["names"][seen].tolist()), yaws.tolist(), strict=True))
 
 
 def estimated_yaws(crops: Path, wanted: set[str]) -> dict[str, float]:
@@ -74,7 +64,8 @@ def main() -> None:
     parser.add_argument("--five", type=Path, required=True)
     parser.add_argument("--mesh", type=Path, required=True)
     asked = parser.parse_args()
-    five, mesh = five_yaws(asked.five), mesh_yaws(asked.mesh)
+    five = five_yaws(asked.five)
+    mesh = {PurePath(name).stem: yaw for name, yaw in mesh_yaws(asked.mesh).items() if yaw is not None}
     estimated = estimated_yaws(asked.crops, five.keys() & mesh.keys())
     names = sorted(estimated)
     readings = {

@@ -4,7 +4,7 @@
     python benchmarks/rigid_head.py five.csv
 
     mesh/bin/python benchmarks/mesh_landmarks.py lfw112_train.tar lfw-mesh.npz --count 1500
-    python benchmarks/rigid_head.py lfw-mesh.npz --out benchmarks/mesh_head.json
+    python benchmarks/rigid_head.py lfw-mesh.npz --eyes-apart 90 --out benchmarks/mesh_head.json
 
 The head is that which explains the points of photographs and of their mirror images best under a scaled orthographic
 projection (Tomasi & Kanade, 1992). Photographs are taken evenly over yaw, as a first head of all of them measures it.
@@ -19,12 +19,15 @@ of the mesh's. Prints the head, and how far the nose stands out from the plane o
 import argparse
 import csv
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 
 from vec2face.data.landmarks.head import measure_poses
+from vec2face.errors import InputError
 
+MESH_HEAD = Path(__file__).with_name("mesh_head.json")
 _FIVE_MIRRORED = np.array([1, 0, 2, 4, 3])
 _BIN_DEGREES = 5
 _MOST_IN_A_BIN = 24
@@ -48,6 +51,21 @@ def read_points(path: Path) -> tuple[np.ndarray, np.ndarray]:
     stored = np.load(path)
     points = stored["points"].astype(np.float64)
     return points[np.isfinite(points).all(axis=(1, 2))], stored["mirrored"]
+
+
+def mesh_yaws(file: Path, *, required: Collection[str] = ()) -> dict[str, float | None]:
+    """Return, by picture, the yaw of the mesh's head fitted to what `mesh_landmarks.py` wrote; None: no face found.
+
+    Raises `InputError` where the file lacks one of the pictures that are `required`.
+    """
+    stored = np.load(file)
+    if missing := set(required).difference(stored["names"].tolist()):
+        raise InputError(f"{file} lacks {len(missing)} of the pictures; run mesh_landmarks.py again.")
+    points = stored["points"].astype(np.float64)
+    seen = np.isfinite(points).all(axis=(1, 2))
+    head = np.array(json.loads(MESH_HEAD.read_text())["head"])
+    yaws = iter(measure_poses(points[seen], head=head)[0][:, 0].tolist() if seen.any() else ())
+    return {name: next(yaws) if found else None for name, found in zip(stored["names"].tolist(), seen, strict=True)}
 
 
 def factorise(points: np.ndarray) -> np.ndarray:

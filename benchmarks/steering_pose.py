@@ -33,6 +33,7 @@ from typing import Any
 import numpy as np
 import torch
 from published_rule import MOVES, compare_rules
+from rigid_head import mesh_yaws as read_mesh_yaws
 
 from vec2face.checkpoints import digest, load_embedder, load_generator
 from vec2face.config.steering import SteeringOptions
@@ -57,7 +58,6 @@ from vec2face_cli.progress import TerminalProgress
 
 ATTRIBUTE = "yaw"
 SHEET_PEOPLE = 12
-MESH_HEAD = Path(__file__).with_name("mesh_head.json")
 
 
 def read_arguments() -> argparse.Namespace:
@@ -166,15 +166,9 @@ def landmark_yaws(
 
 def mesh_yaws(samples: Samples, mesh: Path) -> dict[int, float | None]:
     """Return the yaw of the mesh's rigid head, fitted to the points that were found in every sample."""
-    stored = np.load(mesh)
-    places = {name: place for place, name in enumerate(stored["names"].tolist())}
-    if missing := [index for index in samples.rows if f"{index:06d}.png" not in places]:
-        raise InputError(f"{mesh} lacks {len(missing)} of the pictures; run mesh_landmarks.py again.")
-    head = np.array(json.loads(MESH_HEAD.read_text())["head"])
-    points = stored["points"][[places[f"{index:06d}.png"] for index in samples.rows]].astype(np.float64)
-    seen = np.isfinite(points).all(axis=(1, 2))
-    yaws = iter(measure_poses(points[seen], head=head)[0][:, 0].tolist())
-    return {index: next(yaws) if found else None for index, found in zip(samples.rows, seen, strict=True)}
+    names = {index: f"{index:06d}.png" for index in samples.rows}
+    found = read_mesh_yaws(mesh, required=names.values())
+    return {index: found[name] for index, name in names.items()}
 
 
 def witness_yaws(samples: Samples, reference: str) -> dict[int, float | None]:

@@ -126,6 +126,7 @@ def measure(
     from vec2face.errors import InputError
     from vec2face.fileio.atomic import write_text
     from vec2face.fileio.outputs import require_new
+    from vec2face.training.estimator_labels import labelled_keys
     from vec2face_cli.progress import TerminalProgress
 
     if bool(pictures) == (pack is not None):
@@ -137,9 +138,11 @@ def measure(
     finder = open_detector(detector)
     faces: list[tuple[str, Callable[[], np.ndarray]]]  # name, and how to read it
     if pack is not None:
-        packed, known = FacePack.load(pack), frozenset() if skip is None else _keys(skip)
+        packed, known = FacePack.load(pack), frozenset() if skip is None else labelled_keys(skip)
         rows = [(name, row) for row, name in enumerate(packed.names) if name not in known]
         faces = [(name, partial(packed.images.__getitem__, row)) for name, row in rows]
+        if not faces:
+            raise InputError(f"{skip} names every face of {pack}; nothing is left to measure.")
     else:
         faces = [(str(path), partial(_read, path)) for path in list_photos(pictures)]
     stream = io.StringIO()
@@ -166,18 +169,6 @@ def measure(
     else:
         write_text(out, stream.getvalue())
         click.echo(f"{out}: {found} of {len(faces)} faces found")
-
-
-def _keys(table: Path) -> frozenset[str]:
-    import csv
-
-    from vec2face.errors import InputError
-
-    with open(table, newline="", encoding="utf-8-sig") as stream:
-        rows = csv.DictReader(stream)
-        if "key" not in (rows.fieldnames or ()):
-            raise InputError(f"{table} has no column key, which names the faces to leave out.")
-        return frozenset(row["key"] for row in rows)
 
 
 def _landmarks_of(photo: Path, detector: Path) -> "np.ndarray":

@@ -74,7 +74,7 @@ def test_photographs_are_taken_evenly(rigid_head: ModuleType) -> None:
 
 
 def test_the_documented_head_is_symmetric_and_faces_the_viewer(load_benchmark: Callable[[str], ModuleType]) -> None:
-    head = np.array(json.loads(load_benchmark("steering_pose").MESH_HEAD.read_text())["head"])
+    head = np.array(json.loads(load_benchmark("rigid_head").MESH_HEAD.read_text())["head"])
     assert head.shape == (38, 3)
     mirrored = [place ^ 1 for place in range(24)] + list(range(24, 38))
     np.testing.assert_allclose(head, head[mirrored] * (-1, 1, 1), atol=0.02)

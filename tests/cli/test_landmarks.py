@@ -83,6 +83,9 @@ def test_the_poses_of_a_pack_are_labels_by_the_names_of_its_faces(tmp_path: Path
     asked = ("landmarks", "measure", "--data", tmp_path / "pack", "--detector", "any", "--skip")
     shown = run(*asked, tmp_path / "known.csv").stdout.splitlines()
     assert [line.partition(",")[0] for line in shown] == ["key", "b.png"]
+    (tmp_path / "known.csv").write_text("key\na.png\nb.png\n")
+    assert "names every face of" in mistake(*asked, tmp_path / "known.csv")
+    assert "cannot read the labels" in mistake(*asked, tmp_path / "a.png")
     (tmp_path / "known.csv").write_text("name\na.png\n")
     assert "has no column key" in mistake(*asked, tmp_path / "known.csv")
     alone = ("landmarks", "measure", tmp_path / "a.png", "--detector", "any", "--skip", tmp_path / "known.csv")

@@ -56,6 +56,11 @@ def read_label_tables(paths: Sequence[Path], *, names: Sequence[str], keys: Sequ
     return values
 
 
+def labelled_keys(path: Path) -> frozenset[str]:
+    """Return the keys of a table of labels. Raises `InputError` where it cannot be read or has no column `key`."""
+    return frozenset(cells["key"] for _, cells in _rows(path, (), alone=True))
+
+
 def _rows(path: Path, names: Sequence[str], *, alone: bool) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield place and cells of each line of a table that has a key and, when `alone`, all of the names, or one."""
     try:
@@ -65,7 +70,7 @@ def _rows(path: Path, names: Sequence[str], *, alone: bool) -> Iterator[tuple[st
             missing = [name for name in ("key", *names) if name not in columns]
             if "key" in missing or (alone and missing):
                 raise InputError(
-                    f"{path} has no column {' and no column '.join(missing)}; it needs key,{','.join(names)}."
+                    f"{path} has no column {' and no column '.join(missing)}; it needs {','.join(('key', *names))}."
                 )
             if names and len(missing) == len(names):
                 raise InputError(f"{path} has none of the columns {', '.join(names)}.")
