@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vec2face.errors import InputError
-from vec2face.identities import coarse, int8_table, sample, tables, uint8_table
+from vec2face.identities import byte_table, coarse, int8_table, sample, tables, uint8_table
 from vec2face.identities.coarse import CoarseUnits, pairs_reaching
 from vec2face.identities.cosine import exact_cosine, reaches, unit_rows
 from vec2face.identities.partial import PartialWork
@@ -15,7 +15,6 @@ from vec2face.identities.proof import first_pair_reaching, number_apart
 from vec2face.identities.sampling import CHECK_EVERY
 from vec2face.identities.sources import GaussianSource
 from vec2face.identities.tables import TABLES, Kind
-from vec2face.identities.uint8_table import UInt8Table
 
 RNG = np.random.default_rng(0)
 
@@ -25,8 +24,8 @@ RNG = np.random.default_rng(0)
 def test_coarse_cosines_keep_their_bound(width: int, kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(int8_table, "_TILE_ROWS", 16)
     monkeypatch.setattr(int8_table, "_TILE_COLUMNS", 24)
-    monkeypatch.setattr(uint8_table, "_TILE_ROWS", 16)
-    monkeypatch.setattr(uint8_table, "_TILE_BYTES", 16)
+    monkeypatch.setattr(byte_table, "_TILE_ROWS", 16)
+    monkeypatch.setattr(byte_table, "_TILE_BYTES", 16)
     rows = RNG.standard_normal((40, width)).astype(np.float32)
     rows[20:] = rows[:20] * 3 + 0.01 * RNG.standard_normal((20, width))  # cosines near 1, where errors are largest
     rows[7, 0] = 100  # one coordinate outshines the others, so that int8 loses much of them
@@ -107,23 +106,27 @@ def test_uint8_is_not_used_where_it_loses_bits(monkeypatch: pytest.MonkeyPatch) 
     assert not uint8_table.is_exact(512)
 
 
-def test_every_thread_and_both_ways_to_multiply_bytes_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uint8_table, "_TILE_ROWS", 16)
-    monkeypatch.setattr(uint8_table, "_TILE_BYTES", 16)
+@pytest.mark.parametrize("kind", ["uint8", "acc16"])
+def test_every_number_of_threads_and_every_way_to_multiply_bytes_give_the_same(
+    kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(byte_table, "_TILE_ROWS", 16)
+    monkeypatch.setattr(byte_table, "_TILE_BYTES", 16)
     units = unit_rows(RNG.standard_normal((100, 24)).astype(np.float32))
-    values = []
+    found = []
     for threads in (1, 3):
         monkeypatch.setattr(torch, "get_num_threads", lambda count=threads: count)
-        table = UInt8Table(100, 24)
+        table = TABLES[kind](100, 24)
         table.store(0, units)
         queries = table.queries(units[:30])
         for packed_from in (1 << 30, 1):
             monkeypatch.setattr(uint8_table, "_PACKED_FROM", packed_from)
-            found = table.multiply(queries, 5, 98)
-            values.append(found.values.copy())
-            np.testing.assert_array_equal(found.highest.max(axis=0), found.values.max(axis=1))
-    for other in values[1:]:
-        np.testing.assert_array_equal(other, values[0])
+            block = table.multiply(queries, 5, 98, np.float32(0.2))
+            found.append([block.highest(), *block.reaching(np.float32(0.2)), *block.reaching(np.float32(0.4))])
+    assert len(found[0][1]) > len(found[0][3]) > 30
+    for others in found[1:]:
+        for other, first in zip(others, found[0], strict=True):
+            np.testing.assert_array_equal(other, first)
 
 
 def test_a_row_of_larger_coordinates_widens_the_step_of_all() -> None:

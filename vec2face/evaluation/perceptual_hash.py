@@ -89,13 +89,14 @@ def close_pairs(
     """
     count = len(hashes)
     stored = CoarseUnits.of(_signs(hashes))
-    low = np.float32(1 - 2 * bits / BITS - 1 / BITS)  # half a bit of room for rounding
+    fewest = 1 - 2 * bits / BITS - 1 / BITS  # half a bit of room for rounding
     for start in range(0, count, _ROWS):
         stop = min(start + _ROWS, count)
         queries = [stored.queries(unit_rows(_signs(side[start:stop]))) for side in (hashes, mirrored)]
         for column in range(start, count, _COLUMNS):
             end = min(column + _COLUMNS, count)
-            found = [np.stack(stored.cosines(side, column, end).reaching(low)) for side in queries]
+            low, _ = stored.limits(fewest)
+            found = [np.stack(stored.cosines(side, column, end, low).reaching(low)) for side in queries]
             pairs = np.unique(np.concatenate(found, axis=1), axis=1) + np.array([[start], [column]])
             first, second = pairs[:, pairs[0] < pairs[1]]
             differing = np.minimum(distances(hashes[first], hashes[second]), distances(mirrored[first], hashes[second]))

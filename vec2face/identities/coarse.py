@@ -6,70 +6,16 @@ exact cosines.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any, cast
 
 import numpy as np
 
 from vec2face.identities.cosine import unit_rows
-from vec2face.identities.table import Products, Queries
+from vec2face.identities.table import CosineBlock, Queries
 from vec2face.identities.tables import TABLES, Kind, fastest_kind
 
-_STORED_AT_ONCE = 8192
+LOWEST = np.float32(-np.inf)
 ROWS = 512  # compared together
-_FEW = 16
-
-
-class CosineBlock:
-    """Cosines of some queries to some stored rows, `(B, C)`, each within the bound of its `CoarseUnits`.
-
-    They hold until the next block is asked for.
-    """
-
-    def __init__(self, products: Products, scales: np.ndarray | None) -> None:
-        self._products = products
-        self._values: Any = products.values
-        self._scales = None if scales is None else scales * products.scale
-        self._numpy = isinstance(products.values, np.ndarray)
-
-    def highest(self) -> np.ndarray:
-        """Return the largest of each query's cosines, float32 `(B,)`."""
-        highest: np.ndarray
-        if self._products.highest is not None:
-            highest = self._products.highest.max(axis=0)
-        else:
-            highest = self._values.max(axis=1) if self._numpy else self._values.amax(dim=1).float().numpy()
-        return highest if self._scales is None else highest.astype(np.float32, copy=False) * self._scales
-
-    def reaching(self, floor: np.float32, *, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Return query and column of every value at or above `floor`, in order; of the queries `rows`, or of all."""
-        if rows is None:
-            rows = np.flatnonzero(self.highest() >= floor)
-        if not len(rows):
-            return rows, rows
-        if self._products.highest is not None:
-            return self._reaching_by_parts(floor, rows)
-        values = self._values[rows] if self._numpy else self._values[rows].float().numpy()
-        if self._scales is not None:
-            values = values * self._scales[rows, None]
-        at = np.flatnonzero(values >= floor)
-        return rows[at // values.shape[1]], at % values.shape[1]
-
-    def _reaching_by_parts(self, floor: np.float32, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """As `reaching`, looking at the parts alone whose largest product reaches the floor."""
-        scales, highest = cast(np.ndarray, self._scales), cast(np.ndarray, self._products.highest)
-        found = [np.empty((2, 0), dtype=np.int64)]
-        reached = highest[:, rows].astype(np.float32) * scales[rows] >= floor
-        for part in np.flatnonzero(reached.any(axis=1)):
-            start = part * self._products.part
-            columns = self._values[:, start : start + self._products.part]
-            queried = rows[reached[part]]
-            # Along their own memory where there are many.
-            values = columns[queried] if len(queried) < _FEW else np.take(columns.T, queried, axis=1).T
-            some, places = np.divmod(np.flatnonzero(values * scales[queried, None] >= floor), columns.shape[1])
-            found.append(np.stack([queried[some], start + places]))
-        queries, columns = np.concatenate(found, axis=1)
-        order = np.lexsort((columns, queries))
-        return queries[order], columns[order]
+_STORED_AT_ONCE = 8192
 
 
 class CoarseUnits:
@@ -114,9 +60,13 @@ class CoarseUnits:
         """Return rows of `unit_rows` in the form that `cosines` takes. It may raise `bound`, never lower it."""
         return self._table.queries(units)
 
-    def cosines(self, queries: Queries, start: int, stop: int) -> CosineBlock:
-        """Compare prepared `queries` with the stored rows `start` to `stop - 1`."""
-        return CosineBlock(self._table.multiply(queries, start, stop), queries.scales)
+    def cosines(self, queries: Queries, start: int, stop: int, floor: np.float32 = LOWEST) -> CosineBlock:
+        """Compare prepared `queries` with the stored rows `start` to `stop - 1`.
+
+        Args:
+            floor: below it the block need not know cosines; only the highest of each query is known anyhow.
+        """
+        return self._table.multiply(queries, start, stop, floor)
 
     def limits(self, threshold: float) -> tuple[np.float32, np.float32]:
         """Return (low, high): below `low` a cosine is surely below the threshold, from `high` on surely not."""
@@ -150,7 +100,7 @@ def pairs_reaching(
         queries = stored.queries(unit_rows(vectors[start:stop]))
         low, _ = stored.limits(floor)
         for column in range(start, len(vectors), stored.columns):
-            block = stored.cosines(queries, column, min(column + stored.columns, len(vectors)))
+            block = stored.cosines(queries, column, min(column + stored.columns, len(vectors)), low)
             first, second = block.reaching(low)
             first, second = first + start, second + column
             if column == start:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vec2face.identities.cosine import error_bound
-from vec2face.identities.table import COLUMNS, Products, Queries
+from vec2face.identities.table import COLUMNS, DenseBlock, Queries
 
 if TYPE_CHECKING:
     import torch
@@ -29,16 +29,20 @@ class Float32Table:
     def queries(self, units: np.ndarray) -> Queries:
         return Queries(units)
 
-    def stored(self, start: int, stop: int) -> Queries:
-        """Return the rows `start` to `stop - 1` as queries, not copied."""
-        return Queries(self._rows[start:stop])
+    def stored(self, start: int, stop: int) -> np.ndarray:
+        """Return the rows `start` to `stop - 1`, not copied."""
+        return self._rows[start:stop]
 
-    def multiply(self, queries: Queries, start: int, stop: int) -> Products:
-        size = len(queries.rows) * (stop - start)
+    def multiply(self, queries: Queries, start: int, stop: int, floor: np.float32) -> DenseBlock:
+        return DenseBlock(self.products(queries.rows, start, stop))
+
+    def products(self, rows: np.ndarray, start: int, stop: int) -> np.ndarray:
+        """Return the products of `rows` `(B, D)` with the rows `start` to `stop - 1`, in the memory of `multiply`."""
+        size = len(rows) * (stop - start)
         if len(self._scratch) < size:
             self._scratch = np.empty(size, dtype=np.float32)
-        out = self._scratch[:size].reshape(len(queries.rows), stop - start)
-        return Products(np.matmul(queries.rows, self._rows[start:stop].T, out=out))
+        out = self._scratch[:size].reshape(len(rows), stop - start)
+        return np.matmul(rows, self._rows[start:stop].T, out=out)
 
 
 class BFloat16Table:
@@ -61,12 +65,12 @@ class BFloat16Table:
 
         return Queries(torch.from_numpy(units).to(torch.bfloat16))
 
-    def multiply(self, queries: Queries, start: int, stop: int) -> Products:
+    def multiply(self, queries: Queries, start: int, stop: int, floor: np.float32) -> DenseBlock:
         import torch
 
         self._scratch = enough(self._scratch, len(queries.rows) * (stop - start))
         out = shaped(self._scratch, len(queries.rows), stop - start)
-        return Products(torch.mm(queries.rows, self._rows[start:stop].T, out=out))
+        return DenseBlock(torch.mm(queries.rows, self._rows[start:stop].T, out=out))
 
 
 def bfloat16_error_bound(width: int) -> float:

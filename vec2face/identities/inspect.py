@@ -78,7 +78,7 @@ def summarise(
         norms[start : start + len(part)] = np.sqrt(np.einsum("nd,nd->n", part, part, dtype=np.float64))
     nearest, closest = _nearest(bank, units, progress)
     step = -(-len(bank) // _HISTOGRAM_IDENTITIES)
-    spaced = units.stored(0, len(bank)).rows[::step]
+    spaced = units.stored(0, len(bank))[::step]
     return BankSummary(
         count=len(bank),
         width=bank.width,
@@ -107,7 +107,7 @@ def _nearest(
         queries = units.stored(rows.start, rows.stop)
         for column_start in range(row_start, len(bank), units.columns):
             columns = slice(column_start, min(column_start + units.columns, len(bank)))
-            cosines = units.multiply(queries, columns.start, columns.stop).values
+            cosines = units.products(queries, columns.start, columns.stop)
             if column_start < rows.stop:  # each pair once, no identity with itself
                 own = np.arange(rows.start, rows.stop)[:, None] >= np.arange(columns.start, columns.stop)
                 cosines[own] = -np.inf

@@ -5,7 +5,7 @@ import torch
 
 from vec2face.identities.cosine import error_bound
 from vec2face.identities.float_tables import enough, shaped
-from vec2face.identities.table import COLUMNS, FLOAT32_UNIT_ROUNDOFF, Products, Queries
+from vec2face.identities.table import COLUMNS, FLOAT32_UNIT_ROUNDOFF, DenseBlock, Queries
 
 _LARGEST = 127
 _TILE_ROWS, _TILE_COLUMNS = 512, 2048  # sums of products are scaled while they are in the cache
@@ -46,7 +46,7 @@ class Int8Table:
         self._longest_rest = max(self._longest_rest, float(np.sqrt(np.einsum("nd,nd->n", rests, rests).max())))
         return Queries(torch.from_numpy(rounded.astype(np.int8)), scales)
 
-    def multiply(self, queries: Queries, start: int, stop: int) -> Products:
+    def multiply(self, queries: Queries, start: int, stop: int, floor: np.float32) -> DenseBlock:
         count, columns = len(queries.rows), stop - start
         self._scratch = enough(self._scratch, count * columns)
         out = shaped(self._scratch, count, columns)
@@ -59,7 +59,7 @@ class Int8Table:
                 tile = out[row : row + len(rows), column - start : end - start]
                 tile.copy_(sums)
                 tile.mul_(self._scales[column:end])
-        return Products(out)
+        return DenseBlock(out, queries.scales)
 
 
 def is_exact(width: int) -> bool:

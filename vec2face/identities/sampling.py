@@ -169,7 +169,7 @@ class _Chosen:
         surely_below, surely_not = self._units.limits(self._ceiling)
         for start in range(0, self._size, self._units.columns):
             stop = min(start + self._units.columns, self._size)
-            cosines = self._units.cosines(queries, start, stop)
+            cosines = self._units.cosines(queries, start, stop, surely_below)
             highest = cosines.highest()
             keep = highest < surely_not
             doubtful = np.flatnonzero(keep & (highest >= surely_below))
@@ -189,7 +189,8 @@ class _Chosen:
             return alive
         surely_below, _ = self._units.limits(self._ceiling)
         some = queries if len(rows) == len(block) else queries[rows]
-        first, second = self._units.cosines(some, self._size, self._size + len(rows)).reaching(surely_below)
+        cosines = self._units.cosines(some, self._size, self._size + len(rows), surely_below)
+        first, second = cosines.reaching(surely_below)
         first, second = first[first < second], second[first < second]
         reached = pairs_reach(block, rows[first], block, rows[second], self._ceiling)
         for earlier, later in zip(first[reached].tolist(), second[reached].tolist(), strict=True):

@@ -26,22 +26,22 @@ class Queries:
         return Queries(self.rows[keep], None if self.scales is None else self.scales[keep])
 
 
-@dataclass(frozen=True, eq=False)
-class Products:
-    """Products of queries and stored rows, to be multiplied by the queries' scales and `scale`.
+class CosineBlock(Protocol):
+    """Cosines of some queries to some stored rows, `(B, C)`, each within the bound of its table.
 
-    Attributes:
-        values: array or tensor `(B, C)`.
-        highest: `(P, B)` the largest of each query's with every `part` stored rows, where they came about on the way;
-            the values are then the transpose of an array `(C, B)`. Else None.
-        part: how many stored rows make a part.
-        scale: what the stored rows were divided by.
+    They hold until the next block is asked for.
     """
 
-    values: Any
-    highest: np.ndarray | None = None
-    part: int = 0
-    scale: float = 1.0
+    @abstractmethod
+    def highest(self) -> np.ndarray:
+        """Return the largest of each query's cosines, float32 `(B,)`."""
+
+    @abstractmethod
+    def reaching(self, floor: np.float32, *, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return query and column of every value at or above `floor`, in order; of the queries `rows`, or of all.
+
+        `floor` is that of `Table.multiply` or more.
+        """
 
 
 class Table(Protocol):
@@ -67,8 +67,32 @@ class Table(Protocol):
         """Return float32 rows `(B, D)` in the form that `multiply` takes."""
 
     @abstractmethod
-    def multiply(self, queries: Queries, start: int, stop: int) -> Products:
-        """Return the products with the rows `start` to `stop - 1`.
+    def multiply(self, queries: Queries, start: int, stop: int, floor: np.float32) -> CosineBlock:
+        """Return the cosines to the rows `start` to `stop - 1`, those below `floor` only if they cost nothing.
 
         They stand in memory that the next call uses again: claiming fresh memory costs up to half of the time.
         """
+
+
+class DenseBlock(CosineBlock):
+    """All cosines at hand, in an array or tensor `(B, C)`, to be multiplied by the queries' scales."""
+
+    def __init__(self, values: Any, scales: np.ndarray | None = None) -> None:
+        self._values = values
+        self._scales = scales
+        self._numpy = isinstance(values, np.ndarray)
+
+    def highest(self) -> np.ndarray:
+        highest: np.ndarray = self._values.max(axis=1) if self._numpy else self._values.amax(dim=1).float().numpy()
+        return highest if self._scales is None else highest * self._scales
+
+    def reaching(self, floor: np.float32, *, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        if rows is None:
+            rows = np.flatnonzero(self.highest() >= floor)
+        if not len(rows):
+            return rows, rows
+        values = self._values[rows] if self._numpy else self._values[rows].float().numpy()
+        if self._scales is not None:
+            values = values * self._scales[rows, None]
+        at = np.flatnonzero(values >= floor)
+        return rows[at // values.shape[1]], at % values.shape[1]

@@ -6,6 +6,7 @@ No table decides anything by itself: a cosine within its bound of a threshold is
 import time
 from collections.abc import Callable
 from functools import lru_cache
+from importlib.util import find_spec
 from typing import Literal
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from vec2face.identities.float_tables import BFloat16Table, Float32Table
 from vec2face.identities.table import Queries, Table
 
-Kind = Literal["float32", "bfloat16", "int8", "uint8"]
+Kind = Literal["float32", "bfloat16", "int8", "uint8", "acc16"]
 
 # Below so many rows a bank is compared in the time it takes to load torch.
 TORCH_FROM = 20_000
@@ -23,6 +24,7 @@ _TRIAL_ROWS, _TRIAL_COLUMNS, _FEW_COLUMNS = 512, 8192, 512
 _HOPELESS = 4.0  # times slower than another kind by a few columns: not tried further
 _CALM_SECONDS = 0.1
 _FASTER_BY = 1.2
+_OUT_OF_REACH = np.float32(1.5)  # of any cosine
 
 
 def _int8(capacity: int, width: int) -> Table:
@@ -37,11 +39,18 @@ def _uint8(capacity: int, width: int) -> Table:
     return UInt8Table(capacity, width)
 
 
+def _acc16(capacity: int, width: int) -> Table:
+    from vec2face.identities.acc16_table import Acc16Table
+
+    return Acc16Table(capacity, width)
+
+
 TABLES: dict[Kind, Callable[[int, int], Table]] = {
     "float32": Float32Table,
     "bfloat16": BFloat16Table,
     "int8": _int8,
     "uint8": _uint8,
+    "acc16": _acc16,
 }
 
 
@@ -50,20 +59,30 @@ def fastest_kind(rows: int, width: int) -> Kind:
     return _fastest(width) if rows >= TORCH_FROM and width <= _WIDEST else "float32"
 
 
-@lru_cache
-def _fastest(width: int) -> Kind:
+def usable_kinds(width: int) -> list[Kind]:
+    """Return the kinds in which rows of `width` features can be compared on this machine, whatever is installed."""
     from vec2face.identities import int8_table, uint8_table
 
-    rng = np.random.default_rng(0)
-    units = rng.standard_normal((_TRIAL_COLUMNS, width)).astype(np.float32)
-    units /= np.sqrt(np.einsum("nd,nd->n", units, units))[:, None]
     kinds: list[Kind] = ["float32", "bfloat16"]
     if int8_table.is_exact(width):
         kinds.append("int8")
     if uint8_table.is_exact(width):
         kinds.append("uint8")
+    if find_spec("llvmlite") is not None:
+        from vec2face.identities import acc16_kernel
+
+        if acc16_kernel.is_supported():
+            kinds.append("acc16")
+    return kinds
+
+
+@lru_cache
+def _fastest(width: int) -> Kind:
+    rng = np.random.default_rng(0)
+    units = rng.standard_normal((_TRIAL_COLUMNS, width)).astype(np.float32)
+    units /= np.sqrt(np.einsum("nd,nd->n", units, units))[:, None]
     seconds: dict[Kind, float] = {}
-    for kind in kinds:
+    for kind in usable_kinds(width):
         table = TABLES[kind](_TRIAL_COLUMNS, width)
         table.store(0, units)
         queries = table.queries(units[:_TRIAL_ROWS])
@@ -76,8 +95,9 @@ def _fastest(width: int) -> Kind:
 
 
 def _seconds(table: Table, queries: Queries, columns: int) -> float:
-    """Return how long a table takes for so many columns, as many at once as it likes best."""
+    """Return how long a table takes to find nothing close among so many columns, as many at once as it likes best."""
     start = time.perf_counter()
     for column in range(0, columns, table.columns):
-        table.multiply(queries, column, min(column + table.columns, columns))
+        stop = min(column + table.columns, columns)
+        table.multiply(queries, column, stop, _OUT_OF_REACH).reaching(_OUT_OF_REACH)
     return time.perf_counter() - start

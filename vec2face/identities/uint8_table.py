@@ -5,8 +5,6 @@ time cut the sum of each two off at 2^15 - 1. So stored rows have 7 bits around 
 2 * 127 * 127 just fits.
 """
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import cast
@@ -14,18 +12,13 @@ from typing import cast
 import numpy as np
 import onnx
 import onnxruntime
-import torch
 from onnx import TensorProto, helper
 
-from vec2face.identities.cosine import error_bound
-from vec2face.identities.table import FLOAT32_UNIT_ROUNDOFF, Products, Queries
+from vec2face.identities.byte_table import LARGEST_QUERIED, LARGEST_STORED, ZERO, ByteTable
+from vec2face.identities.table import CosineBlock, Queries
 
-_ZERO = 64
-_LARGEST_STORED, _LARGEST_QUERIED = 63, 127
-_HEADROOM = 1.4  # over the largest coordinate of the rows that are stored first
-_TILE_BYTES = 1 << 17  # of stored rows that are multiplied at once: they stay in a core's cache
-_TILE_ROWS = 512  # or more
 _PACKED_FROM = 1 << 14  # stored rows; fewer are multiplied in the time it takes to arrange the queries for it once
+_FEW = 16  # queries
 _OPSET, _IR_VERSION = 10, 7  # what onnxruntime 1.18 and later read
 
 
@@ -48,123 +41,89 @@ class _ByteQueries(Queries):
         return session_of(self.columns)
 
 
-class UInt8Table:
-    """One byte a feature: all rows are divided by one step and rounded, each query by a step of its own.
-
-    With one step for all, the largest product is that of the largest cosine, and no pass over the products scales them.
-    The step doubles if a row comes that does not fit. What rounding took is measured, and the longest such rests decide
-    the bound: with rests r of a query and s of a stored row, the product of the rounded ones is off by (1 + s) r + s at
-    most (Cauchy and Schwarz).
-    """
-
-    columns = 8192  # so many that threads seldom wait for each other; what is in the cache is a tile
+class UInt8Table(ByteTable):
+    """Each query is divided by a 127th of its largest coordinate."""
 
     def __init__(self, capacity: int, width: int) -> None:
-        self._rows = np.empty((capacity, width), dtype=np.uint8)
-        self._size = 0
-        self._step = np.float32(0)
-        self._rest = self._rest_of_queries = 0.0
-        self._arithmetic = error_bound(width)
+        super().__init__(capacity, width)
         self._session = session_of()
-        self._tile = max(_TILE_BYTES // width, _TILE_ROWS)
         self._scratch = np.empty(0, dtype=np.int32)
-        self._threads = torch.get_num_threads()
-        self._pool = ThreadPoolExecutor(self._threads - 1) if self._threads > 1 else None
 
-    @property
-    def bound(self) -> float:
-        r, s = self._rest_of_queries, self._rest
-        # The rounded rows are multiplied exactly; int32 to float32, and two scales, round three times.
-        return (1.0 + s) * r + s + self._arithmetic + 4 * FLOAT32_UNIT_ROUNDOFF * (1.0 + r) * (1.0 + s)
+    def _scales(self, units: np.ndarray) -> np.ndarray:
+        scales: np.ndarray = np.abs(units).max(axis=1) / np.float32(LARGEST_QUERIED)
+        return scales
 
-    def store(self, start: int, units: np.ndarray) -> None:
-        if not len(units):
-            return
-        self._make_room_for(np.abs(units).max())
-        rounded = np.rint(units / self._step)
-        self._rest = max(self._rest, _longest_rest(units, rounded, self._step))
-        self._rows[start : start + len(units)] = (rounded + np.float32(_ZERO)).astype(np.uint8)
-        self._size = max(self._size, start + len(units))
+    def _arranged(self, rounded: np.ndarray, scales: np.ndarray) -> Queries:
+        return _ByteQueries(rounded, scales)
 
-    def queries(self, units: np.ndarray) -> Queries:
-        scales = np.abs(units).max(axis=1) / np.float32(_LARGEST_QUERIED)
-        rounded = np.rint(units / scales[:, None])
-        self._rest_of_queries = max(self._rest_of_queries, _longest_rest(units, rounded, scales[:, None]))
-        return _ByteQueries(rounded.astype(np.int8), scales)
-
-    def multiply(self, queries: Queries, start: int, stop: int) -> Products:
-        count, columns = stop - start, len(queries.rows)
+    def multiply(self, queries: Queries, start: int, stop: int, floor: np.float32) -> CosineBlock:
+        some = cast(_ByteQueries, queries)
+        count, columns = stop - start, len(some.rows)
         if len(self._scratch) < count * columns:
             self._scratch = np.empty(count * columns, dtype=np.int32)
         out = self._scratch[: count * columns].reshape(count, columns)
-        multiply = self._product(cast(_ByteQueries, queries), count)
-        tile = min(self._tile, -(-count // self._threads))
-        starts = range(0, count, tile)
-        highest = np.empty((len(starts), columns), dtype=np.int32)
+        some.used[0] += count
+        packed = some.used[0] >= _PACKED_FROM
+        session, matrix = (some.session, None) if packed else (self._session, some.columns)
 
-        def work(first: int) -> None:
-            for place in range(first, len(starts), self._threads):
-                part = slice(starts[place], min(starts[place] + tile, count))
-                multiply(self._rows[start + part.start : start + part.stop], out[part])
-                out[part].max(axis=0, out=highest[place])  # while they are in the cache
+        def multiply(rows: np.ndarray, part: slice) -> np.ndarray:
+            multiply_bytes(session, rows, matrix, out[part])
+            highest: np.ndarray = out[part].max(axis=0)  # while they are in the cache
+            return highest
 
-        others = [] if self._pool is None else [self._pool.submit(work, first) for first in range(1, self._threads)]
-        work(0)
-        for other in others:
-            other.result()
-        return Products(out.T, highest, tile, float(self._step))
+        highest = np.stack(self._in_tiles(start, stop, multiply))
+        return _PartedBlock(out, highest, self._rows_of_tile(count), cast(np.ndarray, some.scales) * self._step)
 
-    def _product(self, queries: _ByteQueries, count: int) -> Callable[[np.ndarray, np.ndarray], None]:
-        queries.used[0] += count
-        if queries.used[0] >= _PACKED_FROM:
-            session = queries.session
-            return lambda rows, out: multiply_bytes(session, rows, None, out)
-        matrix = queries.columns
-        return lambda rows, out: multiply_bytes(self._session, rows, matrix, out)
 
-    def _make_room_for(self, largest: np.float32) -> None:
-        """Make the step so large that such a coordinate can be stored."""
-        if self._step == 0:
-            self._step = np.float32(largest * _HEADROOM / _LARGEST_STORED)
-        while largest > self._step * np.float32(_LARGEST_STORED):
-            self._rest += self._double_step()
+class _PartedBlock(CosineBlock):
+    """Products int32 `(C, B)`, and the largest of each query's with every `part` stored rows, `(P, B)`."""
 
-    def _double_step(self) -> float:
-        """Round all stored rows anew. Returns by how much a row was moved at most."""
-        moved = 0.0
-        for start in range(0, self._size, _TILE_ROWS):
-            stored = self._rows[start : min(start + _TILE_ROWS, self._size)]
-            rows = stored.astype(np.float32) - _ZERO
-            halves = np.rint(rows / 2)
-            moved = max(moved, _longest_rest(rows * self._step, halves, self._step * 2))
-            stored[:] = (halves + np.float32(_ZERO)).astype(np.uint8)
-        self._step *= np.float32(2)
-        return moved
+    def __init__(self, values: np.ndarray, highest: np.ndarray, part: int, scales: np.ndarray) -> None:
+        self._values = values
+        self._highest = highest
+        self._part = part
+        self._scales = scales
+
+    def highest(self) -> np.ndarray:
+        highest: np.ndarray = self._highest.max(axis=0).astype(np.float32) * self._scales
+        return highest
+
+    def reaching(self, floor: np.float32, *, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Look at the parts alone whose largest product reaches the floor."""
+        if rows is None:
+            rows = np.arange(len(self._scales))
+        scales = self._scales
+        found = [np.empty((2, 0), dtype=np.int64)]
+        reached = self._highest[:, rows].astype(np.float32) * scales[rows] >= floor
+        for part in np.flatnonzero(reached.any(axis=1)):
+            start = part * self._part
+            values = self._values[start : start + self._part]
+            queried = rows[reached[part]]
+            # Along their own memory where there are many.
+            products = values.T[queried] if len(queried) < _FEW else np.take(values, queried, axis=1).T
+            some, places = np.divmod(np.flatnonzero(products * scales[queried, None] >= floor), len(values))
+            found.append(np.stack([queried[some], start + places]))
+        queries, columns = np.concatenate(found, axis=1)
+        order = np.lexsort((columns, queries))
+        return queries[order], columns[order]
 
 
 def is_exact(width: int) -> bool:
     """Whether this build of ONNX Runtime multiplies the largest such bytes without losing a bit."""
     signs = np.where(np.random.default_rng(0).random((2, 32, width)) < 0.25, -1, 1)
-    stored = (_ZERO + signs[0] * _LARGEST_STORED).astype(np.uint8)
-    queries = np.ascontiguousarray((signs[1] * _LARGEST_QUERIED).astype(np.int8).T)
-    expected = (stored.astype(np.int64) - _ZERO) @ queries.astype(np.int64)
+    stored = (ZERO + signs[0] * LARGEST_STORED).astype(np.uint8)
+    queries = np.ascontiguousarray((signs[1] * LARGEST_QUERIED).astype(np.int8).T)
+    expected = (stored.astype(np.int64) - ZERO) @ queries.astype(np.int64)
     found = np.empty((2, 32, 32), dtype=np.int32)
     multiply_bytes(session_of(), stored, queries, found[0])
     multiply_bytes(session_of(queries), stored, None, found[1])
     return bool((found == expected).all())
 
 
-def _longest_rest(units: np.ndarray, rounded: np.ndarray, scale: np.ndarray | np.float32) -> float:
-    """Return how long `units - rounded * scale` is at most, float32 `(B, D)`, rounding of this sum included."""
-    rests = units - rounded * scale
-    longest = float(np.sqrt(np.einsum("nd,nd->n", rests, rests).max()))
-    return longest * (1.0 + error_bound(units.shape[1])) + 4 * FLOAT32_UNIT_ROUNDOFF
-
-
 def session_of(queries: np.ndarray | None = None) -> onnxruntime.InferenceSession:
     """Return a product of stored rows `(C, D)` with queries `(D, B)`: these ones, or a second input."""
     inputs = [helper.make_tensor_value_info("stored", TensorProto.UINT8, [None, None])]
-    constants = [helper.make_tensor("zero", TensorProto.UINT8, [], bytes([_ZERO]), raw=True)]
+    constants = [helper.make_tensor("zero", TensorProto.UINT8, [], bytes([ZERO]), raw=True)]
     if queries is None:
         inputs.append(helper.make_tensor_value_info("queries", TensorProto.INT8, [None, None]))
     else:
