@@ -126,7 +126,8 @@ def scale(options: argparse.Namespace) -> None:
         "seconds": round(sampling[0] + proving[0], 2),
         "peak_memory_gib": {"sampling": after_sampling, "all": peak},
         "bare_product_gflops": {
-            name: round(2 * source.width / bare_seconds(source.width, name) / 1e9, 1) for name in usable_kinds(source.width)
+            name: round(2 * source.width / bare_seconds(source.width, name) / 1e9, 1)
+            for name in usable_kinds(source.width)
         },
     }
     keep(bank, options.out)

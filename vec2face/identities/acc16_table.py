@@ -8,14 +8,17 @@ from typing import cast
 
 import numpy as np
 
-from vec2face.identities.acc16_kernel import PANEL, TOGETHER, Close, Room, Segments, kernel
+from vec2face.identities.acc16_kernel import PANEL, TOGETHER, Close, Room, Segments, is_supported, kernel
 from vec2face.identities.byte_table import LARGEST_QUERIED, ZERO, ByteTable
+from vec2face.identities.cosine import unit_rows
 from vec2face.identities.table import CosineBlock, Queries
 
 _LARGEST_SUM = 2**15 - 1
 _LONGEST_STORED = 160.0  # part of a row, in steps; of Gaussian ones a coordinate decides the step sooner
 _SLACK = 0.5  # in the length of part of a query: more than float32 arithmetic can be off
 _NEVER = 2**31 - 1
+_OUT_OF_REACH = np.float32(1.5)  # of any cosine
+_TRIAL_ROWS = 33
 _ALIGNMENT = 64
 
 
@@ -69,10 +72,12 @@ class Acc16Table(ByteTable):
 
     def _longest_parts(self, units: np.ndarray) -> np.ndarray:
         """Return how long that part of each row is at most which one sum takes, float32 `(B,)`."""
-        filled = np.zeros((len(units), self._segments.padded), dtype=np.float32)
-        filled[:, : self.width] = units
-        lanes = filled.reshape(len(units), self._segments.count, -1, TOGETHER // 2, 2)
-        longest: np.ndarray = np.sqrt(np.einsum("nskld,nskld->nsl", lanes, lanes).max(axis=(1, 2)))
+        # Added side by side, in memory's order. A matrix product would leave threads behind that spin.
+        squares = np.zeros((self._segments.padded, len(units)), dtype=np.float32)
+        np.square(units.T, out=squares[: self.width])
+        by_feature = squares.reshape(self._segments.count, -1, TOGETHER, len(units)).sum(axis=1)
+        parts = by_feature.reshape(self._segments.count, TOGETHER // 2, 2, len(units)).sum(axis=2)
+        longest: np.ndarray = np.sqrt(parts.max(axis=(0, 1)))
         return longest
 
     def _smallest_step(self, units: np.ndarray) -> np.float32:
@@ -87,7 +92,7 @@ class Acc16Table(ByteTable):
     def _arranged(self, rounded: np.ndarray, scales: np.ndarray) -> Queries:
         return _PanelQueries(rounded, scales)
 
-    def multiply(self, queries: Queries, start: int, stop: int, floor: np.float32) -> CosineBlock:
+    def multiply(self, queries: Queries, start: int, stop: int, floor: np.float32) -> "_CloseBlock":
         some = cast(_PanelQueries, queries)
         panels, first = some.panels, some.first
         scales = cast(np.ndarray, some.scales) * self._step
@@ -115,13 +120,13 @@ class Acc16Table(ByteTable):
 class _CloseBlock(CosineBlock):
     """The largest product of each query, and the tiles that hold one at or above the floor."""
 
-    def __init__(self, highest: np.ndarray, close: list[Close], scales: np.ndarray) -> None:
-        self._highest = highest
+    def __init__(self, products: np.ndarray, close: list[Close], scales: np.ndarray) -> None:
+        self.products = products
         self._close = close
         self._scales = scales
 
     def highest(self) -> np.ndarray:
-        highest: np.ndarray = self._highest.astype(np.float32) * self._scales
+        highest: np.ndarray = self.products.astype(np.float32) * self._scales
         return highest
 
     def reaching(self, floor: np.float32, *, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -137,6 +142,27 @@ class _CloseBlock(CosineBlock):
         queries, columns = np.concatenate(found, axis=1)
         order = np.lexsort((columns, queries))
         return queries[order], columns[order]
+
+
+def is_exact(width: int) -> bool:
+    """Whether the kernel can be made here, and multiplies what strains it most without losing a bit."""
+    if not is_supported():
+        return False
+    signs = np.where(np.random.default_rng(0).random((_TRIAL_ROWS, width)) < 0.25, -1, 1).astype(np.float32)
+    units = unit_rows(np.concatenate([signs, np.eye(_TRIAL_ROWS, width, dtype=np.float32) + np.float32(1e-3)]))
+    try:
+        table = Acc16Table(len(units), width)
+    except (AttributeError, RuntimeError, TypeError):  # another release of llvmlite than it was written for
+        return False
+    table.store(0, units)
+    queries = table.queries(units)
+    expected = queries.rows.astype(np.int64) @ (table._rows[:, :width].astype(np.int64) - ZERO).T
+    for rows in (1, len(units)):
+        starts = range(0, len(units), rows)
+        found = [table.multiply(queries, start, start + rows, _OUT_OF_REACH).products for start in starts]
+        if not np.array_equal(np.stack(found, axis=1), expected.reshape(len(units), -1, rows).max(axis=2)):
+            return False
+    return True
 
 
 def _limits(floor: np.float32, scales: np.ndarray) -> np.ndarray:

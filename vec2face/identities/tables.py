@@ -69,9 +69,9 @@ def usable_kinds(width: int) -> list[Kind]:
     if uint8_table.is_exact(width):
         kinds.append("uint8")
     if find_spec("llvmlite") is not None:
-        from vec2face.identities import acc16_kernel
+        from vec2face.identities import acc16_table
 
-        if acc16_kernel.is_supported():
+        if acc16_table.is_exact(width):
             kinds.append("acc16")
     return kinds
 
