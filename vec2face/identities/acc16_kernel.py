@@ -3,7 +3,17 @@
 `vpmaddubsw` multiplies 32 pairs of bytes and adds each two products, in 16 bits. Widening these sums at every step, as
 libraries do, doubles the work. Here they are added as they are over a segment of the features, and widened once at its
 end: the caller sees to it that no sum of a segment leaves 16 bits (compare the "acc16" kernels of FBGEMM,
-arXiv 2101.05615, section 4.2). llvmlite writes the code; it needs AVX2, which nearly all x86 processors have.
+arXiv 2101.05615). llvmlite translates the code; it needs AVX2, which nearly all x86 processors have.
+
+    for each panel of queries, for each group of rows:
+        totals = 0
+        for each segment:
+            sums = first                                        of 16 bits
+            for each four features:
+                sums += vpmaddubsw(four bytes of a row, again and again; four bytes of each query)
+            totals += vpmaddwd(sums, 1)                         of 32 bits
+        highest = max(highest, totals)
+        if any total >= limit: keep them all
 """
 
 import ctypes
@@ -25,7 +35,9 @@ _LARGEST_SEGMENT = 128
 _I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 _BYTES, _SHORTS, _INTS = ir.VectorType(_I8, 32), ir.VectorType(ir.IntType(16), 16), ir.VectorType(_I32, 8)
 _POINTER = ir.PointerType()
+_REGISTER_BYTES = 32
 _REGISTERS = PANEL // _INTS.count
+_PANEL_BYTES = _REGISTERS * _REGISTER_BYTES  # of whatever is asked about a panel: four bytes for each query
 
 
 @dataclass(frozen=True)
@@ -51,7 +63,7 @@ class Close:
     """Tiles of products that hold one or more at or above its query's limit.
 
     Attributes:
-        places: int32 `(K, 2)`, of each tile its first row and its first query.
+        places: integers `(K, 2)`, of each tile its first row and its first query.
         products: int32 `(K, rows, PANEL)`, all of a tile.
     """
 
@@ -141,7 +153,7 @@ def _module(segments: Segments) -> ir.Module:
     signature = ir.FunctionType(_I64, [_POINTER] * 7 + [_I64] * 2)
     for rows in (_ROWS, 1):
         function = ir.Function(module, signature, _name(rows))
-        _write(_Builder(function.append_basic_block()), function, rows, segments, multiply_and_add, widen)
+        _Writer(function, rows, segments, multiply_and_add, widen).write()
     return module
 
 
@@ -188,68 +200,88 @@ class _Loop:
     next_values: Sequence[ir.Value] = ()
 
 
-def _write(
-    build: _Builder,
-    function: ir.Function,
-    rows: int,
-    segments: Segments,
-    multiply_and_add: ir.Function,
-    widen: ir.Function,
-) -> None:
-    """Build the body of a function that takes `rows` stored rows at a time."""
-    stored, panels, first, limits, highest, places, products, groups, panel_count = function.args
-    tile = list(product(range(rows), range(_REGISTERS)))
-    register_bytes = _INTS.count * 4
-    step_bytes = PANEL * TOGETHER
-    no_ints, ones = ir.Constant(_INTS, [0] * _INTS.count), ir.Constant(_SHORTS, [1] * _SHORTS.count)
-    found = build.alloca(_I64)
-    build.store(_number(0), found)
-    with build.loop(panel_count) as panel, build.loop(groups) as group:
-        queries = build.at(panels, panel.index, segments.padded * PANEL)
-        group_rows = build.at(stored, group.index, segments.padded * rows)
-        panel_first = build.at(first, panel.index, segments.count * PANEL * 4)
-        with build.loop(segments.count, [no_ints] * len(tile)) as segment:
-            first_sums = [
-                build.take(_SHORTS, build.at(panel_first, segment.index, PANEL * 4, register * register_bytes))
-                for register in range(_REGISTERS)
-            ]
-            with build.loop(segments.size // TOGETHER, [first_sums[register] for _, register in tile]) as step:
-                place = build.add(build.mul(segment.index, _number(segments.size // TOGETHER)), step.index)
-                columns = [
-                    build.take(_BYTES, build.at(queries, place, step_bytes, register * register_bytes))
-                    for register in range(_REGISTERS)
-                ]
-                row_bytes = [
-                    _everywhere(build, build.take(_I32, build.at(group_rows, place, TOGETHER, row * segments.padded)))
-                    for row in range(rows)
+class _Writer:
+    """Writes a function that takes `rows` stored rows at a time, and returns how many tiles it kept."""
+
+    def __init__(
+        self, function: ir.Function, rows: int, segments: Segments, multiply_and_add: ir.Function, widen: ir.Function
+    ) -> None:
+        self._build = _Builder(function.append_basic_block())
+        self._arguments = function.args
+        self._rows = rows
+        self._segments = segments
+        self._multiply_and_add, self._widen = multiply_and_add, widen
+        self._tile = list(product(range(rows), range(_REGISTERS)))  # row and register of each register of sums
+
+    def write(self) -> None:
+        stored, panels, first, limits, highest, places, products, groups, panel_count = self._arguments
+        build, segments = self._build, self._segments
+        found = build.alloca(_I64)
+        build.store(_number(0), found)
+        with build.loop(panel_count) as panel, build.loop(groups) as group:
+            totals = self._totals(
+                build.at(stored, group.index, segments.padded * self._rows),
+                build.at(panels, panel.index, segments.padded * PANEL),
+                build.at(first, panel.index, segments.count * _PANEL_BYTES),
+            )
+            reached = self._reached(
+                totals,
+                build.at(limits, panel.index, _PANEL_BYTES),
+                build.at(highest, panel.index, _PANEL_BYTES),
+            )
+            with build.if_then(reached, likely=False):
+                number = build.load(found)
+                place = build.at(places, number, 8)
+                build.put(build.trunc(group.index, _I32), place)
+                build.put(build.trunc(panel.index, _I32), build.at(place, _number(4)))
+                kept = build.at(products, number, self._rows * _PANEL_BYTES)
+                for index, total in enumerate(totals):
+                    build.put(total, build.at(kept, _number(index), _REGISTER_BYTES))
+                build.store(build.add(number, _number(1)), found)
+        build.ret(build.load(found))
+
+    def _totals(self, rows: ir.Value, panel: ir.Value, first: ir.Value) -> Sequence[ir.Value]:
+        """Write the product of a group of rows with a panel of queries."""
+        build, segments = self._build, self._segments
+        ones = ir.Constant(_SHORTS, [1] * _SHORTS.count)
+        steps = segments.size // TOGETHER
+        with build.loop(segments.count, [ir.Constant(_INTS, [0] * _INTS.count)] * len(self._tile)) as segment:
+            first_sums = self._registers(_SHORTS, build.at(first, segment.index, _PANEL_BYTES))
+            with build.loop(steps, [first_sums[register] for _, register in self._tile]) as step:
+                place = build.add(build.mul(segment.index, _number(steps)), step.index)
+                queries = self._registers(_BYTES, build.at(panel, place, _PANEL_BYTES))
+                repeated = [
+                    _everywhere(build, build.take(_I32, build.at(rows, place, TOGETHER, row * segments.padded)))
+                    for row in range(self._rows)
                 ]
                 step.next_values = [
-                    build.add(sums, build.call(multiply_and_add, [row_bytes[row], columns[register]]))
-                    for sums, (row, register) in zip(step.values, tile, strict=True)
+                    build.add(sums, build.call(self._multiply_and_add, [repeated[row], queries[register]]))
+                    for sums, (row, register) in zip(step.values, self._tile, strict=True)
                 ]
             segment.next_values = [
-                build.add(total, build.call(widen, [sums, ones]))
+                build.add(total, build.call(self._widen, [sums, ones]))
                 for total, sums in zip(segment.values, step.next_values, strict=True)
             ]
-        totals = segment.next_values
+        return segment.next_values
+
+    def _reached(self, totals: Sequence[ir.Value], limits: ir.Value, highest: ir.Value) -> ir.Value:
+        """Write the highest, and whether one or more reach their limit."""
+        build = self._build
         reached = []
+        highest_before, limits_of = self._registers(_INTS, highest), self._registers(_INTS, limits)
         for register in range(_REGISTERS):
-            of_queries = [total for total, (_, its) in zip(totals, tile, strict=True) if its == register]
-            largest_at = build.at(highest, panel.index, PANEL * 4, register * register_bytes)
-            limit = build.take(_INTS, build.at(limits, panel.index, PANEL * 4, register * register_bytes))
-            largest = reduce(build.larger, of_queries)
-            build.put(build.larger(largest, build.take(_INTS, largest_at)), largest_at)
-            reached.append(build.icmp_signed(">=", largest, limit))
-        some = build.bitcast(reduce(build.or_, reached), ir.IntType(_INTS.count))
-        with build.if_then(build.icmp_unsigned("!=", some, some.type(0)), likely=False):
-            number = build.load(found)
-            for index, value in enumerate((group.index, panel.index)):
-                build.put(build.trunc(value, _I32), build.at(places, number, 8, index * 4))
-            for total, (row, register) in zip(totals, tile, strict=True):
-                place = row * PANEL * 4 + register * register_bytes
-                build.put(total, build.at(products, number, rows * PANEL * 4, place))
-            build.store(build.add(number, _number(1)), found)
-    build.ret(build.load(found))
+            largest = reduce(build.larger, totals[register::_REGISTERS])
+            build.put(
+                build.larger(largest, highest_before[register]), build.at(highest, _number(register), _REGISTER_BYTES)
+            )
+            reached.append(build.icmp_signed(">=", largest, limits_of[register]))
+        any_of_them = build.bitcast(reduce(build.or_, reached), ir.IntType(_INTS.count))
+        return build.icmp_unsigned("!=", any_of_them, any_of_them.type(0))
+
+    def _registers(self, kind: ir.Type, address: ir.Value) -> list[ir.Value]:
+        """Read what belongs to a panel."""
+        build = self._build
+        return [build.take(kind, build.at(address, _number(index), _REGISTER_BYTES)) for index in range(_REGISTERS)]
 
 
 def _everywhere(build: _Builder, number: ir.Value) -> ir.Value:
