@@ -83,8 +83,8 @@ def sample(
         raise click.UsageError("--embedder belongs to --false-match-rate.")
     require_new(out, overwrite=overwrite)
 
+    from vec2face.fileio.partial import PartialWork
     from vec2face.identities import draw_apart
-    from vec2face.identities.partial import PartialWork
     from vec2face_cli.progress import TerminalProgress
 
     if rate is not None:

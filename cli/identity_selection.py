@@ -90,10 +90,10 @@ def select(
     changes = {"weights": weights, "compute": {"dtype": dtype, "device": device}}
     chosen: GenerateRecipe = find_recipe(recipe, out.with_name(f"{out.name}.dataset"), changes=changes)
 
+    from vec2face.fileio.partial import PartialWork
     from vec2face.generation.inputs import generator_facts
     from vec2face.generation.select import select_rendered
     from vec2face.identities import IdentityBank
-    from vec2face.identities.partial import PartialWork
     from vec2face_cli.progress import TerminalProgress
 
     bank = IdentityBank.load(candidates)

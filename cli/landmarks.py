@@ -9,8 +9,6 @@ import click
 from vec2face_cli.locations import LocalPath
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import numpy as np
 
 FILE = LocalPath()
@@ -108,24 +106,21 @@ def measure(
 
     PICTURES are files, or folders of them. What was steered is best checked so: the detector took no part in it. The
     table also holds the landmarks, x1,y1 to x5,y5 in pixels of the crop. That of a pack has the names of its faces in
-    the column key: labels for `vec2face train estimator`.
+    the column key: labels for `vec2face train estimator`. A stopped command goes on where it was, from OUT.partial.
 
     \b
     Examples:
       vec2face landmarks measure turned/images --detector yunet.onnx --out poses.csv
       vec2face landmarks measure --data PACK --skip labels.csv --detector yunet.onnx --out poses.csv
     """
-    import csv
-    import io
-
     from vec2face.data.detection import open_detector
     from vec2face.data.facepack import FacePack
-    from vec2face.data.landmarks.head import FIVE_POINTS
-    from vec2face.data.landmarks.measure import measure_face
+    from vec2face.data.landmarks.measured_table import NamedFace, measure_faces, number_found, table_text
     from vec2face.data.photos import list_photos
     from vec2face.errors import InputError
-    from vec2face.fileio.atomic import write_text
+    from vec2face.fileio.atomic import sha256_file, write_text
     from vec2face.fileio.outputs import require_new
+    from vec2face.fileio.partial import PartialWork
     from vec2face.training.estimator_labels import labelled_keys
     from vec2face_cli.progress import TerminalProgress
 
@@ -136,7 +131,7 @@ def measure(
     if out is not None:
         require_new(out, overwrite=overwrite)
     finder = open_detector(detector)
-    faces: list[tuple[str, Callable[[], np.ndarray]]]  # name, and how to read it
+    faces: list[NamedFace]
     if pack is not None:
         packed, known = FacePack.load(pack), frozenset() if skip is None else labelled_keys(skip)
         rows = [(name, row) for row, name in enumerate(packed.names) if name not in known]
@@ -145,30 +140,25 @@ def measure(
             raise InputError(f"{skip} names every face of {pack}; nothing is left to measure.")
     else:
         faces = [(str(path), partial(_read, path)) for path in list_photos(pictures)]
-    stream = io.StringIO()
-    table = csv.writer(stream, lineterminator="\n")
-    points = [f"{axis}{number}" for number in range(1, len(FIVE_POINTS) + 1) for axis in "xy"]
-    table.writerow(["file" if pack is None else "key", "yaw", "pitch", "roll", "misfit", "looks", *points])
-    found = 0
+    unfinished = None if out is None else PartialWork(out)
     with TerminalProgress() as progress:
-        progress.begin("measuring", total=len(faces), unit="pictures")
-        for name, read in faces:
-            face = measure_face(read(), finder)
-            progress.advance(1)
-            if face is None:
-                table.writerow([name, "", "", "", "", 0, *("" for _ in points)])
-                continue
-            found += 1
-            numbers = [f"{value:.2f}" for value in (face.pose.yaw, face.pose.pitch, face.pose.roll)]
-            places = [f"{value:.3f}" for value in face.landmarks.ravel()]
-            table.writerow([name, *numbers, f"{face.misfit:.3f}", face.looks, *places])
+        values = measure_faces(
+            faces,
+            finder,
+            partial=unfinished,
+            detector_digest="" if unfinished is None else sha256_file(detector),
+            progress=progress,
+        )
+    found = number_found(values)
     if not found:
         raise InputError(f"the detector found no face in any of the {len(faces)} pictures; give aligned crops.")
-    if out is None:
-        click.echo(stream.getvalue(), nl=False)
-    else:
-        write_text(out, stream.getvalue())
-        click.echo(f"{out}: {found} of {len(faces)} faces found")
+    text = table_text("file" if pack is None else "key", [name for name, _ in faces], values)
+    if out is None or unfinished is None:
+        click.echo(text, nl=False)
+        return
+    write_text(out, text)
+    unfinished.remove()
+    click.echo(f"{out}: {found} of {len(faces)} faces found")
 
 
 def _landmarks_of(photo: Path, detector: Path) -> "np.ndarray":

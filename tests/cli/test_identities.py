@@ -16,8 +16,8 @@ from vec2face.config.generation import DEFAULT_CEILING
 from vec2face.contracts import InputContract
 from vec2face.errors import InputError
 from vec2face.fileio.images import encode_image
+from vec2face.fileio.partial import PartialWork
 from vec2face.identities import IdentityBank, pack, sample
-from vec2face.identities.partial import PartialWork
 from vec2face.identities.sampling import source_request
 from vec2face.identities.sources import PcaSource
 from vec2face.identities.statistics import fit

@@ -30,11 +30,14 @@ class Nearby:
 
 
 @pytest.fixture
-def detector(monkeypatch: pytest.MonkeyPatch) -> None:
+def detector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    network = tmp_path / "any.onnx"
+    network.write_bytes(b"a network")
     monkeypatch.setattr(detection, "open_detector", lambda path: Nearby())
+    return network
 
 
-def test_landmarks_are_drawn_from_angles_points_and_photos(tmp_path: Path, detector: None) -> None:
+def test_landmarks_are_drawn_from_angles_points_and_photos(tmp_path: Path, detector: Path) -> None:
     out = tmp_path / "l.png"
     assert run("landmarks", "draw", "--yaw", 25, "--radius", 3, "--colour", 255, 0, 0, "--out", out).exit_code == 0
     style = LandmarkStyle(radius=3, colour=(255, 0, 0))
@@ -53,34 +56,62 @@ def test_landmarks_are_drawn_from_angles_points_and_photos(tmp_path: Path, detec
     assert "belong together" in mistake("landmarks", "draw", "--photo", photo, "--out", tmp_path / "n.png")
 
 
-def test_poses_are_measured_and_faces_not_found_are_left_blank(tmp_path: Path, detector: None) -> None:
+def test_poses_are_measured_and_faces_not_found_are_left_blank(tmp_path: Path, detector: Path) -> None:
     for name, value in (("a.png", 120), ("b.png", 0)):
         (tmp_path / name).write_bytes(encode_image(np.full((112, 112, 3), value, np.uint8), format="png"))
     out = tmp_path / "poses.csv"
-    done = run("landmarks", "measure", tmp_path / "a.png", tmp_path / "b.png", "--detector", "any", "--out", out)
+    done = run("landmarks", "measure", tmp_path / "a.png", tmp_path / "b.png", "--detector", detector, "--out", out)
     assert done.stdout == f"{out}: 1 of 2 faces found\n"
     first, second = csv.DictReader(out.read_text().splitlines())
     assert (first["looks"], second["looks"], second["yaw"]) == ("4", "0", "")
-    shown = run("landmarks", "measure", tmp_path / "a.png", "--detector", "any")
+    shown = run("landmarks", "measure", tmp_path / "a.png", "--detector", detector)
     assert shown.stdout.startswith("file,yaw,pitch,roll,misfit,looks,x1,y1,x2,y2,")
     points = np.array([[float(first[f"{axis}{number}"]) for axis in "xy"] for number in range(1, 6)])
     assert measure_poses(points[None])[0][0, 0] == pytest.approx(float(first["yaw"]), abs=0.01)
     assert second["x1"] == ""
-    nobody = mistake("landmarks", "measure", tmp_path / "b.png", "--detector", "any")
+    nobody = mistake("landmarks", "measure", tmp_path / "b.png", "--detector", detector)
     assert "no face in any of the 1 pictures" in nobody
-    assert "PICTURES, or a pack with --data" in mistake("landmarks", "measure", "--detector", "any")
+    assert "PICTURES, or a pack with --data" in mistake("landmarks", "measure", "--detector", detector)
 
 
-def test_the_poses_of_a_pack_are_labels_by_the_names_of_its_faces(tmp_path: Path, detector: None) -> None:
+def test_a_stopped_measurement_goes_on_where_it_was(
+    tmp_path: Path, detector: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "crops"
+    folder.mkdir()
+    (folder / "table.json").write_text("{}")
+    for number in range(4):
+        (folder / f"{number}.png").write_bytes(encode_image(np.full((112, 112, 3), 120, np.uint8), format="png"))
+    asked = ("landmarks", "measure", folder, "--detector", detector, "--out")
+    assert run(*asked, tmp_path / "quiet.csv").exit_code == 0
+    (folder / "2.png").write_bytes(b"no picture")
+    out, unfinished = tmp_path / "poses.csv", tmp_path / "poses.csv.partial"
+    assert "2.png" in mistake(*asked, out)
+    assert unfinished.exists()
+    assert not out.exists()
+    (folder / "2.png").write_bytes((folder / "3.png").read_bytes())
+    detector.write_bytes(b"another network")
+    assert "asked for with another detector" in mistake(*asked, out)
+    detector.write_bytes(b"a network")
+    looks: list[int] = []
+    detect = Nearby.detect
+    monkeypatch.setattr(Nearby, "detect", lambda self, rgb: looks.append(1) or detect(self, rgb))
+    assert run(*asked, out).exit_code == 0
+    assert len(looks) == 2 * 4  # the two crops that were left, four looks at each
+    assert out.read_bytes() == (tmp_path / "quiet.csv").read_bytes()
+    assert not unfinished.exists()
+
+
+def test_the_poses_of_a_pack_are_labels_by_the_names_of_its_faces(tmp_path: Path, detector: Path) -> None:
     for name in "ab":
         (tmp_path / f"{name}.png").write_bytes(encode_image(np.full((112, 112, 3), 120, np.uint8), format="png"))
     assert run("data", "pack", "--from", tmp_path, "--out", tmp_path / "pack").exit_code == 0
     out = tmp_path / "labels.csv"
-    done = run("landmarks", "measure", "--data", tmp_path / "pack", "--detector", "any", "--out", out)
+    done = run("landmarks", "measure", "--data", tmp_path / "pack", "--detector", detector, "--out", out)
     assert done.stdout == f"{out}: 2 of 2 faces found\n"
     assert [row["key"] for row in csv.DictReader(out.read_text().splitlines())] == ["a.png", "b.png"]
     (tmp_path / "known.csv").write_text("key,age\na.png,30\n")
-    asked = ("landmarks", "measure", "--data", tmp_path / "pack", "--detector", "any", "--skip")
+    asked = ("landmarks", "measure", "--data", tmp_path / "pack", "--detector", detector, "--skip")
     shown = run(*asked, tmp_path / "known.csv").stdout.splitlines()
     assert [line.partition(",")[0] for line in shown] == ["key", "b.png"]
     (tmp_path / "known.csv").write_text("key\na.png\nb.png\n")
@@ -88,7 +119,15 @@ def test_the_poses_of_a_pack_are_labels_by_the_names_of_its_faces(tmp_path: Path
     assert "cannot read the labels" in mistake(*asked, tmp_path / "a.png")
     (tmp_path / "known.csv").write_text("name\na.png\n")
     assert "has no column key" in mistake(*asked, tmp_path / "known.csv")
-    alone = ("landmarks", "measure", tmp_path / "a.png", "--detector", "any", "--skip", tmp_path / "known.csv")
+    alone = (
+        "landmarks",
+        "measure",
+        tmp_path / "a.png",
+        "--detector",
+        tmp_path / "any",
+        "--skip",
+        tmp_path / "known.csv",
+    )
     assert "name it with --data" in mistake(*alone)
 
 

@@ -133,6 +133,7 @@ def test_one_file_given_twice_is_read_once(tmp_path: Path) -> None:
 def test_missing_paths_and_empty_folders_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"there is no photo or folder .*missing"):
         read_reference_faces([tmp_path / "missing"], None)
+    (tmp_path / "facts.json").write_text("{}")  # beside pictures, not one
     with pytest.raises(InputError, match="holds no photos"):
         read_reference_faces([tmp_path], None)
     with pytest.raises(InputError, match="no photos were given"):

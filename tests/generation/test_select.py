@@ -11,13 +11,13 @@ import pytest
 from tests.generation.conftest import MakeDataset, MakeRecipe
 from vec2face.config.generation import MOST_IMAGES_TRIED, RenderedSelection
 from vec2face.errors import InputError
+from vec2face.fileio.partial import PartialWork
 from vec2face.generation import select
 from vec2face.generation.inputs import generator_facts, prepare
 from vec2face.generation.probe import Probe
 from vec2face.generation.select import Places, candidates_for, select_rendered
 from vec2face.identities import IdentityBank
 from vec2face.identities.bank import numbered_ids
-from vec2face.identities.partial import PartialWork
 from vec2face.progress import SilentProgress
 
 RNG = np.random.default_rng(0)

@@ -7,11 +7,11 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from vec2face.errors import InputError
+from vec2face.fileio.partial import PartialWork
 from vec2face.identities import IdentityBank, packing, sample
 from vec2face.identities.cosine import exact_cosine
 from vec2face.identities.manifold import BAND, manifold_of
 from vec2face.identities.packing import LIST_STEPS, pack
-from vec2face.identities.partial import PartialWork
 from vec2face.identities.sources import FileSource, GaussianSource, PcaSource
 from vec2face.identities.statistics import FeatureStatistics
 

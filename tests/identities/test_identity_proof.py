@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from vec2face.errors import InputError
+from vec2face.fileio.partial import PartialWork
 from vec2face.identities import byte_table, coarse, int8_table, sample, tables, uint8_table
 from vec2face.identities.coarse import CoarseUnits, pairs_reaching
 from vec2face.identities.cosine import exact_cosine, reaches, unit_rows
-from vec2face.identities.partial import PartialWork
 from vec2face.identities.proof import first_pair_reaching, number_apart
 from vec2face.identities.sampling import CHECK_EVERY
 from vec2face.identities.sources import GaussianSource

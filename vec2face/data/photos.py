@@ -18,6 +18,7 @@ from vec2face.fileio.mirror import local_copy
 # A face enlarged by more than this is blurred, which its vector shows.
 _NOTED_ENLARGEMENT = 2.0
 _LISTED_PROBLEMS = 20
+_BESIDE_PICTURES = {".json", ".jsonl", ".csv", ".parquet", ".npy", ".npz", ".safetensors", ".yaml", ".html", ".md"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +95,9 @@ def write_crops(faces: Iterable[ReferenceFace], folder: Path, *, by_folder: bool
 
 
 def list_photos(places: Iterable[Location]) -> list[Path]:
-    """Return the files named and those in the folders named, each once; of URLs, copies on this machine.
+    """Return the files named and the pictures in the folders named, each once; of URLs, copies on this machine.
+
+    In folders, what datasets hold beside their pictures is left out: JSON, tables, arrays, pages.
 
     Raises:
         InputError: a path does not exist, a folder has no files, or there are no paths.
@@ -104,6 +107,7 @@ def list_photos(places: Iterable[Location]) -> list[Path]:
     for path in map(local_copy, places):
         if path.is_dir():
             inside = sorted(file for file in path.rglob("*") if file.is_file() and not _hidden(file.relative_to(path)))
+            inside = [file for file in inside if file.suffix.lower() not in _BESIDE_PICTURES]
             if not inside:
                 raise InputError(f"the folder {path} holds no photos.")
             found.update(dict.fromkeys(inside))

@@ -10,13 +10,13 @@ from vec2face.arithmetic import settled_recipe
 from vec2face.checkpoints import digest, load_generator
 from vec2face.config.generation import GenerateRecipe, RenderedSelection
 from vec2face.errors import InputError
+from vec2face.fileio.partial import PartialWork
 from vec2face.generation.bank_digest import content_digest
 from vec2face.generation.plan import BankFacts, GeneratorFacts, make_plan
 from vec2face.generation.probe import Probe
 from vec2face.generation.reference import embedder_of_space
 from vec2face.identities import IdentityBank
 from vec2face.identities.ceilings import ceiling_for_rate
-from vec2face.identities.partial import PartialWork
 from vec2face.progress import ProgressReporter
 
 CHUNK = 32  # identities tried between two decisions

@@ -2,9 +2,9 @@
 
 from typing import Literal
 
+from vec2face.fileio.partial import PartialWork
 from vec2face.identities.bank import IdentityBank
 from vec2face.identities.packing import pack
-from vec2face.identities.partial import PartialWork
 from vec2face.identities.sampling import sample
 from vec2face.identities.sources import CandidateSource
 from vec2face.progress import ProgressReporter

@@ -23,10 +23,10 @@ import numpy as np
 import scipy.sparse
 
 from vec2face.errors import InputError
+from vec2face.fileio.partial import PartialWork
 from vec2face.identities.bank import IdentityBank, numbered_ids
 from vec2face.identities.coarse import pairs_reaching
 from vec2face.identities.manifold import Manifold, manifold_of
-from vec2face.identities.partial import PartialWork
 from vec2face.identities.proof import first_pair_reaching, number_apart
 from vec2face.identities.sampling import check_arguments, source_request
 from vec2face.identities.sources import CandidateSource

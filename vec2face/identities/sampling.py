@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from vec2face.errors import InputError
+from vec2face.fileio.partial import PartialWork
 from vec2face.identities.bank import IdentityBank, numbered_ids
 from vec2face.identities.coarse import ROWS, CoarseUnits
 from vec2face.identities.cosine import pairs_reach, unit_rows
-from vec2face.identities.partial import PartialWork
 from vec2face.identities.sources import CandidateSource
 from vec2face.identities.table import Queries
 
