@@ -95,7 +95,8 @@ def search(
         raw = np.asarray(gather(rows), np.float32)
         queries = references.coarse.queries(unit_rows(raw))
         for column in range(0, len(references), _COLUMNS):
-            block = references.coarse.cosines(queries, column, min(column + _COLUMNS, len(references)))
+            known, _ = references.coarse.limits(found.floor(rows))
+            block = references.coarse.cosines(queries, column, min(column + _COLUMNS, len(references)), known)
             found.expect(rows, block.highest() - references.coarse.bound)
             low, _ = references.coarse.limits(found.floor(rows))
             first, second = block.reaching(low)
