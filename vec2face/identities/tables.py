@@ -6,7 +6,6 @@ No table decides anything by itself: a cosine within its bound of a threshold is
 import time
 from collections.abc import Callable
 from functools import lru_cache
-from importlib.util import find_spec
 from typing import Literal
 
 import numpy as np
@@ -68,11 +67,12 @@ def usable_kinds(width: int) -> list[Kind]:
         kinds.append("int8")
     if uint8_table.is_exact(width):
         kinds.append("uint8")
-    if find_spec("llvmlite") is not None:
+    try:
         from vec2face.identities import acc16_table
-
-        if acc16_table.is_exact(width):
-            kinds.append("acc16")
+    except (ImportError, OSError):  # llvmlite is not installed, or its library cannot be loaded
+        return kinds
+    if acc16_table.is_exact(width):
+        kinds.append("acc16")
     return kinds
 
 
