@@ -145,12 +145,14 @@ def measure(
         values = measure_faces(
             faces,
             finder,
+            detector_digest=sha256_file(detector),
             partial=unfinished,
-            detector_digest="" if unfinished is None else sha256_file(detector),
             progress=progress,
         )
     found = number_found(values)
     if not found:
+        if unfinished is not None:
+            unfinished.remove()  # other crops may have these names next time
         raise InputError(f"the detector found no face in any of the {len(faces)} pictures; give aligned crops.")
     text = table_text("file" if pack is None else "key", [name for name, _ in faces], values)
     if out is None or unfinished is None:

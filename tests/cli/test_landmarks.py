@@ -69,7 +69,9 @@ def test_poses_are_measured_and_faces_not_found_are_left_blank(tmp_path: Path, d
     points = np.array([[float(first[f"{axis}{number}"]) for axis in "xy"] for number in range(1, 6)])
     assert measure_poses(points[None])[0][0, 0] == pytest.approx(float(first["yaw"]), abs=0.01)
     assert second["x1"] == ""
-    nobody = mistake("landmarks", "measure", tmp_path / "b.png", "--detector", detector)
+    nowhere = tmp_path / "nobody.csv"
+    nobody = mistake("landmarks", "measure", tmp_path / "b.png", "--detector", detector, "--out", nowhere)
+    assert not list(tmp_path.glob("nobody.csv*"))
     assert "no face in any of the 1 pictures" in nobody
     assert "PICTURES, or a pack with --data" in mistake("landmarks", "measure", "--detector", detector)
 

@@ -25,8 +25,8 @@ def measure_faces(
     faces: Sequence[NamedFace],
     detector: FaceDetector,
     *,
+    detector_digest: str,
     partial: PartialWork | None = None,
-    detector_digest: str = "",
     progress: ProgressReporter,
 ) -> np.ndarray:
     """Measure aligned crops.
@@ -34,9 +34,9 @@ def measure_faces(
     Args:
         faces: what is measured.
         detector: finds faces.
+        detector_digest: tells detectors apart in unfinished work.
         partial: where unfinished work is kept, every minute and when the work ends early; work found there is gone on
             with. Remove it once the table is written.
-        detector_digest: tells detectors apart in unfinished work.
         progress: receives the stage "measuring".
 
     Returns:
