@@ -34,6 +34,7 @@ from vec2face.identities.cosine import unit_rows
 from vec2face.identities.manifold import Manifold, manifold_of
 from vec2face.identities.proof import first_pair_reaching
 from vec2face.identities.sources import CandidateSource, GaussianSource, PcaSource
+from vec2face.identities.table import OUT_OF_REACH
 from vec2face.identities.tables import Kind, fastest_kind, usable_kinds
 from vec2face.identities.uint8_table import multiply_bytes, session_of
 
@@ -41,7 +42,6 @@ QUANTILES = (0.01, 0.1, 0.5, 0.9, 0.99)
 PRODUCT_ROWS = 16_384
 STANDARD_DEVIATION = 0.967  # of each feature, where the source is the same in every direction
 STEP = 0.01  # between two ceilings
-OUT_OF_REACH = np.float32(1.5)  # of any cosine
 
 
 def open_source(name: str) -> CandidateSource:

@@ -94,9 +94,9 @@ def search(
         rows = np.arange(start, min(start + _ROWS, len(groups)))
         raw = np.asarray(gather(rows), np.float32)
         queries = references.coarse.queries(unit_rows(raw))
+        low, _ = references.coarse.limits(found.floor(rows))
         for column in range(0, len(references), _COLUMNS):
-            known, _ = references.coarse.limits(found.floor(rows))
-            block = references.coarse.cosines(queries, column, min(column + _COLUMNS, len(references)), known)
+            block = references.coarse.cosines(queries, column, min(column + _COLUMNS, len(references)), low)
             found.expect(rows, block.highest() - references.coarse.bound)
             low, _ = references.coarse.limits(found.floor(rows))
             first, second = block.reaching(low)

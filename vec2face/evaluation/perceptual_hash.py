@@ -93,9 +93,9 @@ def close_pairs(
     for start in range(0, count, _ROWS):
         stop = min(start + _ROWS, count)
         queries = [stored.queries(unit_rows(_signs(side[start:stop]))) for side in (hashes, mirrored)]
+        low, _ = stored.limits(fewest)
         for column in range(start, count, _COLUMNS):
             end = min(column + _COLUMNS, count)
-            low, _ = stored.limits(fewest)
             found = [np.stack(stored.cosines(side, column, end, low).reaching(low)) for side in queries]
             pairs = np.unique(np.concatenate(found, axis=1), axis=1) + np.array([[start], [column]])
             first, second = pairs[:, pairs[0] < pairs[1]]

@@ -9,15 +9,14 @@ from typing import cast
 import numpy as np
 
 from vec2face.identities.acc16_kernel import PANEL, TOGETHER, Close, Room, Segments, is_supported, kernel
-from vec2face.identities.byte_table import LARGEST_QUERIED, ZERO, ByteTable
+from vec2face.identities.byte_table import ZERO, ByteTable
 from vec2face.identities.cosine import unit_rows
-from vec2face.identities.table import CosineBlock, Queries
+from vec2face.identities.table import OUT_OF_REACH, CosineBlock, Queries, in_order
 
 _LARGEST_SUM = 2**15 - 1
 _LONGEST_STORED = 160.0  # part of a row, in steps; of Gaussian ones a coordinate decides the step sooner
 _SLACK = 0.5  # in the length of part of a query: more than float32 arithmetic can be off
 _NEVER = 2**31 - 1
-_OUT_OF_REACH = np.float32(1.5)  # of any cosine
 _TRIAL_ROWS = 33
 _ALIGNMENT = 64
 
@@ -86,7 +85,7 @@ class Acc16Table(ByteTable):
 
     def _scales(self, units: np.ndarray) -> np.ndarray:
         by_length = self._longest_parts(units) / np.float32(_LARGEST_SUM / _LONGEST_STORED - self._rounding - _SLACK)
-        scales: np.ndarray = np.maximum(by_length, np.abs(units).max(axis=1) / np.float32(LARGEST_QUERIED))
+        scales: np.ndarray = np.maximum(super()._scales(units), by_length)
         return scales
 
     def _arranged(self, rounded: np.ndarray, scales: np.ndarray) -> Queries:
@@ -110,7 +109,7 @@ class Acc16Table(ByteTable):
         return _CloseBlock(highest, [tiles for _, close in found for tiles in close], scales)
 
     def _room(self, rows: int, panels: int) -> Room:
-        """Return memory of this thread's own."""
+        """Return memory of this thread's own. Fresh memory for each tile cost sampling 5 percent at 128 features."""
         room: Room | None = getattr(self._rooms, "room", None)
         if room is None or not room.is_enough(rows, panels):
             room = self._rooms.room = Room(rows, panels)
@@ -130,7 +129,7 @@ class _CloseBlock(CosineBlock):
         return highest
 
     def reaching(self, floor: np.float32, *, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        found = [np.empty((2, 0), dtype=np.int64)]
+        found = []
         asked = np.zeros(len(self._scales) + PANEL, dtype=bool)  # with those that fill the last panel
         asked[np.arange(len(self._scales)) if rows is None else rows] = True
         scales = np.pad(self._scales, (0, PANEL))
@@ -139,9 +138,7 @@ class _CloseBlock(CosineBlock):
             reached = (tiles.products * scales[queries][:, None] >= floor) & asked[queries][:, None]
             tile, row, query = np.nonzero(reached)
             found.append(np.stack([queries[tile, query], tiles.places[tile, 0] + row]))
-        queries, columns = np.concatenate(found, axis=1)
-        order = np.lexsort((columns, queries))
-        return queries[order], columns[order]
+        return in_order(found)
 
 
 def is_exact(width: int) -> bool:
@@ -159,7 +156,7 @@ def is_exact(width: int) -> bool:
     expected = queries.rows.astype(np.int64) @ (table._rows[:, :width].astype(np.int64) - ZERO).T
     for rows in (1, len(units)):
         starts = range(0, len(units), rows)
-        found = [table.multiply(queries, start, start + rows, _OUT_OF_REACH).products for start in starts]
+        found = [table.multiply(queries, start, start + rows, OUT_OF_REACH).products for start in starts]
         if not np.array_equal(np.stack(found, axis=1), expected.reshape(len(units), -1, rows).max(axis=2)):
             return False
     return True

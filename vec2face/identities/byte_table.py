@@ -72,9 +72,10 @@ class ByteTable(Table):
         """Return the smallest step with which rows `(B, D)` can be stored."""
         return np.float32(np.abs(units).max() / LARGEST_STORED)
 
-    @abstractmethod
     def _scales(self, units: np.ndarray) -> np.ndarray:
         """Return what each query is divided by before it is rounded, float32 `(B,)`."""
+        scales: np.ndarray = np.abs(units).max(axis=1) / np.float32(LARGEST_QUERIED)
+        return scales
 
     @abstractmethod
     def _arranged(self, rounded: np.ndarray, scales: np.ndarray) -> Queries:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 FLOAT32_UNIT_ROUNDOFF = 2.0**-24
+OUT_OF_REACH = np.float32(1.5)  # of any cosine
 COLUMNS = 2048  # with some hundred queries, a block of products that stays in the cache
 
 
@@ -72,6 +73,13 @@ class Table(Protocol):
 
         They stand in memory that the next call uses again: claiming fresh memory costs up to half of the time.
         """
+
+
+def in_order(found: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return queries and columns, found in parts `(2, K)`, in order of both."""
+    queries, columns = np.concatenate([np.empty((2, 0), dtype=np.int64), *found], axis=1)
+    order = np.lexsort((columns, queries))
+    return queries[order], columns[order]
 
 
 class DenseBlock(CosineBlock):

@@ -10,8 +10,9 @@ from typing import Literal
 
 import numpy as np
 
+from vec2face.identities.cosine import unit_rows
 from vec2face.identities.float_tables import BFloat16Table, Float32Table
-from vec2face.identities.table import Queries, Table
+from vec2face.identities.table import OUT_OF_REACH, Queries, Table
 
 Kind = Literal["float32", "bfloat16", "int8", "uint8", "acc16"]
 
@@ -23,7 +24,6 @@ _TRIAL_ROWS, _TRIAL_COLUMNS, _FEW_COLUMNS = 512, 8192, 512
 _HOPELESS = 4.0  # times slower than another kind by a few columns: not tried further
 _CALM_SECONDS = 0.1
 _FASTER_BY = 1.2
-_OUT_OF_REACH = np.float32(1.5)  # of any cosine
 
 
 def _int8(capacity: int, width: int) -> Table:
@@ -79,8 +79,7 @@ def usable_kinds(width: int) -> list[Kind]:
 @lru_cache
 def _fastest(width: int) -> Kind:
     rng = np.random.default_rng(0)
-    units = rng.standard_normal((_TRIAL_COLUMNS, width)).astype(np.float32)
-    units /= np.sqrt(np.einsum("nd,nd->n", units, units))[:, None]
+    units = unit_rows(rng.standard_normal((_TRIAL_COLUMNS, width)).astype(np.float32))
     seconds: dict[Kind, float] = {}
     for kind in usable_kinds(width):
         table = TABLES[kind](_TRIAL_COLUMNS, width)
@@ -99,5 +98,5 @@ def _seconds(table: Table, queries: Queries, columns: int) -> float:
     start = time.perf_counter()
     for column in range(0, columns, table.columns):
         stop = min(column + table.columns, columns)
-        table.multiply(queries, column, stop, _OUT_OF_REACH).reaching(_OUT_OF_REACH)
+        table.multiply(queries, column, stop, OUT_OF_REACH).reaching(OUT_OF_REACH)
     return time.perf_counter() - start

@@ -15,7 +15,7 @@ import onnxruntime
 from onnx import TensorProto, helper
 
 from vec2face.identities.byte_table import LARGEST_QUERIED, LARGEST_STORED, ZERO, ByteTable
-from vec2face.identities.table import CosineBlock, Queries
+from vec2face.identities.table import CosineBlock, Queries, in_order
 
 _PACKED_FROM = 1 << 14  # stored rows; fewer are multiplied in the time it takes to arrange the queries for it once
 _FEW = 16  # queries
@@ -42,16 +42,12 @@ class _ByteQueries(Queries):
 
 
 class UInt8Table(ByteTable):
-    """Each query is divided by a 127th of its largest coordinate."""
+    """Tiles are multiplied side by side, each by ONNX Runtime on one thread."""
 
     def __init__(self, capacity: int, width: int) -> None:
         super().__init__(capacity, width)
         self._session = session_of()
         self._scratch = np.empty(0, dtype=np.int32)
-
-    def _scales(self, units: np.ndarray) -> np.ndarray:
-        scales: np.ndarray = np.abs(units).max(axis=1) / np.float32(LARGEST_QUERIED)
-        return scales
 
     def _arranged(self, rounded: np.ndarray, scales: np.ndarray) -> Queries:
         return _ByteQueries(rounded, scales)
@@ -93,7 +89,7 @@ class _PartedBlock(CosineBlock):
         if rows is None:
             rows = np.arange(len(self._scales))
         scales = self._scales
-        found = [np.empty((2, 0), dtype=np.int64)]
+        found = []
         reached = self._highest[:, rows].astype(np.float32) * scales[rows] >= floor
         for part in np.flatnonzero(reached.any(axis=1)):
             start = part * self._part
@@ -103,9 +99,7 @@ class _PartedBlock(CosineBlock):
             products = values.T[queried] if len(queried) < _FEW else np.take(values, queried, axis=1).T
             some, places = np.divmod(np.flatnonzero(products * scales[queried, None] >= floor), len(values))
             found.append(np.stack([queried[some], start + places]))
-        queries, columns = np.concatenate(found, axis=1)
-        order = np.lexsort((columns, queries))
-        return queries[order], columns[order]
+        return in_order(found)
 
 
 def is_exact(width: int) -> bool:
